@@ -1,0 +1,17 @@
+//! Generates the gRPC code from `proto/` without protoc.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    if env::var_os("CARGO_FEATURE_SERVER").is_none() {
+        return Ok(());
+    }
+    let files = ["types", "models", "suites", "jobs", "catalog"].map(|name| format!("assay/v1/{name}.proto"));
+    let descriptors = protox::compile(files, ["proto"])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?).join("assay.bin");
+    // The same bytes are served by reflection.
+    fs::write(out, prost::Message::encode_to_vec(&descriptors))?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    Ok(())
+}

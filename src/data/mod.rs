@@ -1,0 +1,5 @@
+//! Floor 0: cases.
+
+mod case;
+
+pub use case::{Case, Class, Expected, Tag, Value};
