@@ -1,0 +1,7 @@
+//! The integration tests, one binary.
+
+// A failed unwrap is a failed test; the lint knows test functions but not their helpers.
+#![allow(clippy::unwrap_used)]
+
+mod corpus;
+mod digits;
