@@ -1,3 +1,7 @@
 //! The entry of the command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    assay::cli::main()
+}

@@ -3,5 +3,6 @@
 // A failed unwrap is a failed test; the lint knows test functions but not their helpers.
 #![allow(clippy::unwrap_used)]
 
+mod cli;
 mod corpus;
 mod digits;

@@ -1,0 +1,3 @@
+//! Floor 2: probes. Nothing here names tract, tokio or protobuf.
+
+pub mod corruption;
