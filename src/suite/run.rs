@@ -125,7 +125,7 @@ fn corrupt(x: &Tensor, entry: &Entry, severity: Severity, case: &str, seed: u64)
     let rows_last = a.view().permuted_axes(vec![1, 2, 0]);
     let mut image = Pixels::new(height, width, channels, rows_last.iter().copied().collect()).ok_or_else(refuse)?;
     let check = format!("{}:severity={}", entry.name, severity.level());
-    (entry.corrupt)(&mut image, severity, &mut Rng::new(seed, &check, case, 0));
+    (entry.corrupt)(&mut image, severity, &mut Rng::new(seed, &check, case, 0))?;
     let data = ArrayD::from_shape_vec(vec![height, width, channels], image.data)
         .map_err(|e| Error::internal("a corruption changed the size", e))?;
     Ok(Tensor::U8(data.permuted_axes(vec![2, 0, 1]).as_standard_layout().to_owned()))

@@ -1,6 +1,7 @@
 //! Additive normal noise.
 
 use super::{Entry, Severity, to_uint8};
+use crate::error::Result;
 use crate::tensor::{Pixels, Rng};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -14,11 +15,12 @@ pub(super) const ENTRY: Entry = Entry {
 const SIGMA: [[f64; 5]; 3] =
     [[0.08, 0.12, 0.18, 0.26, 0.38], [0.04, 0.08, 0.12, 0.15, 0.18], [0.04, 0.06, 0.08, 0.09, 0.10]];
 
-fn gaussian_noise(image: &mut Pixels, severity: Severity, rng: &mut Rng) {
+fn gaussian_noise(image: &mut Pixels, severity: Severity, rng: &mut Rng) -> Result<()> {
     let sigma = severity.of(&SIGMA, image);
     for sample in &mut image.data {
         *sample = to_uint8(f64::from(*sample) / 255.0 + sigma * rng.normal());
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -28,7 +30,7 @@ mod tests {
     #[test]
     fn the_spread_is_the_tables() {
         let mut image = Pixels::new(100, 100, 3, vec![128; 30_000]).unwrap();
-        gaussian_noise(&mut image, Severity::ALL[0], &mut Rng::new(1, "gaussian_noise", "0", 0));
+        gaussian_noise(&mut image, Severity::ALL[0], &mut Rng::new(1, "gaussian_noise", "0", 0)).unwrap();
         let mean = image.data.iter().map(|&v| f64::from(v)).sum::<f64>() / 30_000.0;
         let variance = image.data.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / 30_000.0;
         assert!((variance.sqrt() / 255.0 - 0.08).abs() < 0.002, "{variance}");

@@ -1,7 +1,10 @@
 //! Corruptions: what happens to pictures in the world, at severities 1 to 5.
 
 mod gaussian_noise;
+mod jpeg_compression;
+mod motion_blur;
 
+use crate::error::Result;
 use crate::tensor::{Pixels, Rng};
 
 /// A corruption with its manual.
@@ -11,11 +14,11 @@ pub struct Entry {
     /// One sentence.
     pub summary: &'static str,
     /// Changes the picture; the severity is 1 to 5.
-    pub corrupt: fn(&mut Pixels, Severity, &mut Rng),
+    pub corrupt: fn(&mut Pixels, Severity, &mut Rng) -> Result<()>,
 }
 
 /// All corruptions, in alphabetical order.
-pub static CORRUPTIONS: &[Entry] = &[gaussian_noise::ENTRY];
+pub static CORRUPTIONS: &[Entry] = &[gaussian_noise::ENTRY, jpeg_compression::ENTRY, motion_blur::ENTRY];
 
 /// The corruption of this name.
 pub fn find(name: &str) -> Option<&'static Entry> {
@@ -75,7 +78,7 @@ mod tests {
                 let clean = Pixels::new(side, side, channels, vec![128; side * side * channels]).unwrap();
                 let run = |seed| {
                     let mut image = clean.clone();
-                    (entry.corrupt)(&mut image, Severity(3), &mut Rng::new(seed, entry.name, "0", 0));
+                    (entry.corrupt)(&mut image, Severity(3), &mut Rng::new(seed, entry.name, "0", 0)).unwrap();
                     image
                 };
                 assert_eq!(run(1), run(1), "{}", entry.name);
