@@ -7,14 +7,19 @@
 //! - 0: [`tensor`], [`data`]: arrays, random numbers; cases and their readers.
 //! - 1: [`engine`], [`metric`]: an ONNX file as a function; figures with their intervals.
 //! - 2: [`probe`]: corruptions, one file a member.
-//! - 3: [`suite`]: checks as asked for; probing, predicting, judging.
-//! - 5: `cli`: the command line.
+//! - 3: [`suite`]: checks as asked for; planning, probing, judging; the report.
+//! - 4: `lab`: models, suites and jobs on an engine; the pool and its slots.
+//! - 5: `api`, `cli`: gRPC and the command line; they translate and never meet, save in `cli::serve`.
 
+#[cfg(feature = "server")]
+pub mod api;
 #[cfg(feature = "server")]
 pub mod cli;
 pub mod data;
 pub mod engine;
 pub mod error;
+#[cfg(feature = "server")]
+pub mod lab;
 pub mod metric;
 pub mod probe;
 pub mod suite;

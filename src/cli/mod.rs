@@ -1,119 +1,79 @@
-//! Floor 5: the command line.
+//! Floor 5: the command line. Always a client of the service, which it may carry within itself.
 
-use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+mod args;
+mod artifacts;
+mod chart;
+mod client;
+mod demo;
+mod html;
+mod manage;
+mod output;
+mod progress;
+mod run;
+mod serve;
+
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
 
-use crate::data;
-use crate::engine::Model;
+use self::args::{Args, Command};
 use crate::error::{Error, Result};
-use crate::probe::corruption::CORRUPTIONS;
-use crate::suite::{Check, Verdict, accuracies, run};
 
-/// Says how far a machine-learning model can be trusted.
-#[derive(Parser)]
-#[command(version)]
-struct Args {
-    #[command(subcommand)]
-    command: Command,
+/// How a command ended, as far as its exit code tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Passed,
+    GateFailed,
+    Incomplete,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    /// Judge a model on cases under checks, in this process.
-    Run(Run),
-    /// List the checks.
-    Catalog,
-}
-
-#[derive(clap::Args)]
-struct Run {
-    /// The ONNX file.
-    #[arg(long)]
-    model: PathBuf,
-    /// An .npz with the arrays x and y, or `file.npz#x_test,y_test`.
-    #[arg(long)]
-    cases: String,
-    /// `clean`, or a corruption such as `gaussian_noise:severity=3`; without severity all five.
-    #[arg(long = "check", required = true)]
-    checks: Vec<String>,
-    /// Every random number follows from it.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Only the first cases.
-    #[arg(long)]
-    limit: Option<usize>,
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    output: Output,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Output {
-    /// A line a check with its accuracy and 95 % interval.
-    Table,
-    /// An object a verdict.
-    Jsonl,
-}
-
-/// Runs the command line and gives its exit code: 0 done, 2 the request was wrong, 3 anything else.
+/// Runs the command line. Exit codes: 0 all gates passed, 1 a gate failed, 2 the request was wrong, 3 not finished,
+/// failed verdicts, or infrastructure.
 pub fn main() -> ExitCode {
-    let result = match Args::parse().command {
-        Command::Run(args) => judge(&args),
-        Command::Catalog => catalog(),
+    // A slot speaks frames on its pipes and must start fast: nothing else of the command line is for it.
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == "slot") {
+        return if crate::lab::slot::main().is_ok() { ExitCode::SUCCESS } else { ExitCode::from(3) };
+    }
+    let args = Args::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return report(&Error::internal("starting", e)),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(if matches!(error, Error::Invalid(_)) { 2 } else { 3 })
-        }
+    match runtime.block_on(dispatch(args.command)) {
+        Ok(Ended::Passed) => ExitCode::SUCCESS,
+        Ok(Ended::GateFailed) => ExitCode::from(1),
+        Ok(Ended::Incomplete) => ExitCode::from(3),
+        Err(error) => report(&error),
     }
 }
 
-fn judge(args: &Run) -> Result<()> {
-    let parse = |(i, spec): (usize, &String)| Check::parse(spec).map_err(|e| e.under(&format!("checks[{i}]")));
-    let checks = args.checks.iter().enumerate().map(parse).collect::<Result<Vec<_>>>()?;
-    let onnx =
-        std::fs::read(&args.model).map_err(|e| Error::invalid("model", format!("{}: {e}", args.model.display())))?;
-    let model = Model::load(&onnx)?;
-    let mut cases = data::read(&args.cases)?;
-    cases.truncate(args.limit.unwrap_or(usize::MAX));
-    let mut verdicts = Vec::new();
-    for check in &checks {
-        for case in &cases {
-            verdicts.extend(run(&model, case, check, args.seed)?);
-        }
+fn report(error: &Error) -> ExitCode {
+    match error {
+        Error::Invalid(violations) => violations.iter().for_each(|v| eprintln!("error: {v}")),
+        other => eprintln!("error: {other}"),
     }
-    write(&verdicts, args.output).map_err(|e| Error::internal("cannot write", e))
+    let wrong = matches!(
+        error,
+        Error::Invalid(_)
+            | Error::NotFound(_)
+            | Error::AlreadyExists(_)
+            | Error::Precondition(_)
+            | Error::Exhausted { .. }
+    );
+    ExitCode::from(if wrong { 2 } else { 3 })
 }
 
-fn write(verdicts: &[Verdict], output: Output) -> std::io::Result<()> {
-    let mut out = BufWriter::new(std::io::stdout().lock());
-    match output {
-        Output::Jsonl => {
-            for verdict in verdicts {
-                writeln!(out, "{}", serde_json::to_string(verdict)?)?;
-            }
-        }
-        Output::Table => {
-            writeln!(out, "{:<34} {:>8} {:>8} {:>17} {:>11}", "check", "severity", "accuracy", "95 % interval", "n")?;
-            for (check, params, r) in accuracies(verdicts) {
-                let severity = params.severity.map_or("-".to_owned(), |s| s.to_string());
-                let count = format!("{}/{}", r.count, r.n);
-                let interval = format!("[{:.4}, {:.4}]", r.low, r.high);
-                writeln!(out, "{check:<34} {severity:>8} {:>8.4} {interval:>17} {count:>11}", r.value)?;
-            }
-        }
+async fn dispatch(command: Command) -> Result<Ended> {
+    match command {
+        Command::Serve(args) => serve::serve(&args).await,
+        Command::Run(args) => run::run(&args).await,
+        Command::Demo(args) => demo::demo(&args).await,
+        Command::Catalog(args) => manage::catalog(&args).await,
+        Command::Model(args) => manage::model(args).await,
+        Command::Suite(args) => manage::suite(args).await,
+        Command::Job(args) => manage::job(args).await,
     }
-    out.flush()
-}
-
-fn catalog() -> Result<()> {
-    println!("{:<16} Only predicts.", "clean");
-    for entry in CORRUPTIONS {
-        println!("{:<16} {}", entry.name, entry.summary);
-    }
-    Ok(())
 }

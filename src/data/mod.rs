@@ -1,7 +1,10 @@
 //! Floor 0: cases, and the readers that make them from files.
 
 mod case;
+mod folder;
 mod npz;
+pub mod picture;
+mod table;
 
 pub use case::{Case, Class, Expected, Tag, Value};
 
@@ -9,13 +12,23 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Cases read from `spec`: `file.npz`, or `file.npz#x,y` to name the arrays.
+/// Cases read from `spec`: an `.npz` (`file.npz#x,y` names the arrays), a `.csv` (`file.csv#column` names the label's
+/// column), or a folder of pictures.
 ///
-/// Ids are row numbers from 0. Errors name what was found in the file.
+/// Errors name what was found in the file.
 pub fn read(spec: &str) -> Result<Vec<Case>> {
-    let (path, arrays) = spec.split_once('#').map_or((spec, None), |(path, arrays)| (path, Some(arrays)));
-    match Path::new(path).extension().and_then(|e| e.to_str()) {
-        Some("npz") => npz::read(Path::new(path), arrays),
-        _ => Err(Error::invalid("cases", format!("{path} is not an .npz file"))),
+    let (path, part) = spec.split_once('#').map_or((spec, None), |(path, part)| (path, Some(part)));
+    let file = Path::new(path);
+    match file.extension().and_then(|e| e.to_str()) {
+        _ if file.is_dir() => folder::read(file),
+        Some("npz") => npz::read(file, part),
+        Some("csv") => table::read(file, part),
+        _ if !file.exists() => Err(Error::invalid("cases", format!("{path} does not exist"))),
+        _ => Err(Error::invalid("cases", format!("{path} is neither .npz nor .csv nor a folder"))),
     }
+}
+
+/// Cases of the bytes of an `.npz` with the arrays `x` and `y`.
+pub fn read_npz(bytes: &[u8]) -> Result<Vec<Case>> {
+    npz::read_from(std::io::Cursor::new(bytes), None)
 }

@@ -18,14 +18,19 @@ const ARRAY_BYTES_MAX: u64 = 4 << 30;
 ///
 /// Ids are row numbers from 0 and the input is named as its array. Whole-number answers are classes, others values.
 pub(super) fn read(path: &Path, arrays: Option<&str>) -> Result<Vec<Case>> {
+    let file = File::open(path).map_err(|e| Error::invalid("cases", format!("{}: {e}", path.display())))?;
+    read_from(BufReader::new(file), arrays)
+}
+
+/// The same from an open file.
+pub(super) fn read_from(file: impl Read + Seek, arrays: Option<&str>) -> Result<Vec<Case>> {
     let (x_name, y_name) = match arrays.map(|a| a.split_once(',').unwrap_or((a, ""))) {
         None => ("x", Some("y")),
         Some((x, "")) => (x, None),
         Some((x, y)) => (x, Some(y)),
     };
-    let refuse = |e: &dyn std::fmt::Display| Error::invalid("cases", format!("{}: {e}", path.display()));
-    let file = File::open(path).map_err(|e| refuse(&e))?;
-    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|e| refuse(&e))?;
+    let refuse = |e: &dyn std::fmt::Display| Error::invalid("cases", format!("not an .npz file: {e}"));
+    let mut archive = ZipArchive::new(file).map_err(|e| refuse(&e))?;
     let x = array(&mut archive, x_name)?;
     let answers = match y_name {
         // Only the default `y` may be absent: cases without an expected answer are allowed.

@@ -3,73 +3,282 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use ndarray::{Array2, ArrayD, Axis};
-use tract_onnx::prelude::{
-    DatumType, Framework, InferenceFact, InferenceModelExt, IntoRunnable, RunnableModel, Tensor, TypedFact, TypedOp,
-    tvec,
-};
+use ndarray::{Array2, ArrayD};
+use tract_onnx::prelude as tract;
+use tract_onnx::prelude::{DatumType, Framework, InferenceFact, InferenceModelExt, IntoRunnable};
 
-use tract_onnx::tract_hir::infer::Factoid;
-
+use super::declared::Declared;
+use super::onnx::Graph;
+use super::preprocess;
+use super::signature::{Input, Output, OutputKind, Signature, Task};
 use crate::error::{Error, Result};
+use crate::tensor::{DType, Rng, Tensor, Tensors};
 
-type Plan = Arc<RunnableModel<TypedFact, Box<dyn TypedOp>>>;
+type Plan = Arc<tract::RunnableModel<tract::TypedFact, Box<dyn tract::TypedOp>>>;
 
-/// A model with one float32 input, run row by row, so that a row's answer is the same bits in any company.
+/// Rows that go through a graph without convolutions at once; with them tract is fastest row by row.
+const DENSE_BATCH: usize = 16;
+
+/// A model that runs: probe space in, outputs out, always in batches of one fixed size.
 pub struct Model {
     plan: Plan,
-    /// Input axes with the sample axis, which is 1.
-    shape: Vec<usize>,
+    batch: usize,
+    signature: Signature,
+    outputs: Vec<String>,
 }
 
 impl Model {
-    /// Loads an ONNX file from memory; sibling files are never read. A panic inside tract becomes an error.
-    pub fn load(onnx: &[u8]) -> Result<Self> {
-        guard("cannot be loaded", || load(onnx))
+    /// Loads an ONNX file from memory under the caller's signature (YAML, may be empty); sibling files are never read.
+    ///
+    /// Fails with [`Error::Invalid`] on the fields `model` and `signature...`; a panic inside tract becomes one too.
+    pub fn load(onnx: &[u8], signature: &str) -> Result<Self> {
+        Self::of(&Graph::read(onnx)?, signature)
     }
 
-    /// Axes of one row, without the sample axis.
-    pub fn row_shape(&self) -> &[usize] {
-        &self.shape[1..]
+    /// The same for a file that was read before.
+    pub fn of(graph: &Graph, signature: &str) -> Result<Self> {
+        let declared = &Declared::parse(signature)?;
+        let inputs = declared.inputs(graph)?;
+        let batch = compute_batch(graph)?;
+        let plan = guard("cannot be loaded", || plan(graph, &inputs, batch))?;
+        let outputs: Vec<String> = graph.outputs.iter().map(|p| p.name.clone()).collect();
+        let nothing = Output { name: String::new(), kind: OutputKind::Value, size: 0, classes: Vec::new() };
+        let signature = Signature { task: Task::Classification, inputs, output: nothing };
+        let mut model = Self { plan, batch, signature, outputs };
+        model.settle(graph, declared)?;
+        Ok(model)
     }
 
-    /// First output for rows `x` `[n, ..]`, flattened to `[n, scores]`. A row of another shape is refused.
-    pub fn predict(&self, x: &ArrayD<f32>) -> Result<Array2<f32>> {
-        if x.ndim() == 0 || &x.shape()[1..] != self.row_shape() {
-            let message = format!("shape {:?} was found, rows of {:?} were expected", x.shape(), self.row_shape());
-            return Err(Error::invalid("input", message));
+    /// The signature in effect.
+    pub fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// Rows that go through the graph at once.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// All outputs by name for rows `[n, ..]` of every input in probe space. uint8 rows of a float input stand for
+    /// value / 255. A row of another shape or type is refused with what was found.
+    pub fn predict(&self, x: &Tensors) -> Result<Tensors> {
+        let (inputs, rows) = self.bind(x)?;
+        let mut columns: Vec<Vec<Tensor>> = vec![Vec::new(); self.outputs.len()];
+        for start in (0..rows).step_by(self.batch) {
+            // The last batch is filled up with its last row, so that every batch has the same size.
+            let take: Vec<usize> = (start..start + self.batch).map(|i| i.min(rows - 1)).collect();
+            let kept = self.batch.min(rows - start);
+            let batch: Vec<Tensor> = inputs.iter().map(|t| t.select(&take)).collect();
+            for (column, output) in columns.iter_mut().zip(guard("cannot be run", || run(&self.plan, &batch))?) {
+                if output.shape().first() != Some(&self.batch) {
+                    let message =
+                        format!("an output has shape {:?}, {} rows were expected", output.shape(), self.batch);
+                    return Err(Error::invalid("model", message));
+                }
+                column.push(output.select(&(0..kept).collect::<Vec<_>>()));
+            }
         }
-        let mut scores = Vec::new();
-        for row in x.axis_iter(Axis(0)) {
-            let values: Vec<f32> = row.iter().copied().collect();
-            scores.extend(guard("cannot be run", || run(&self.plan, &self.shape, &values))?);
+        let named = self.outputs.iter().cloned().zip(columns);
+        named.filter(|(_, c)| !c.is_empty()).map(|(name, column)| Ok((name, Tensor::concat(&column)?))).collect()
+    }
+
+    /// The judged output for rows of every input, `[n, size]`.
+    pub fn scores(&self, x: &Tensors) -> Result<Array2<f32>> {
+        let outputs = self.predict(x)?;
+        let name = &self.signature.output.name;
+        let output = outputs.get(name).ok_or_else(|| Error::internal("judged output", format!("{name} is missing")))?;
+        let rows = output.shape().first().copied().unwrap_or(0);
+        #[allow(clippy::cast_possible_truncation)]
+        let values: Vec<f32> = output.to_f64().into_iter().map(|v| v as f32).collect();
+        let width = values.len() / rows.max(1);
+        Array2::from_shape_vec((rows, width), values).map_err(|e| Error::internal("scores", e))
+    }
+
+    /// The tensors in the graph's order and type, and their number of rows.
+    fn bind(&self, x: &Tensors) -> Result<(Vec<Tensor>, usize)> {
+        let mut bound = Vec::new();
+        for input in &self.signature.inputs {
+            let tensor = x.get(&input.name).ok_or_else(|| {
+                let found = x.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                Error::invalid(format!("inputs.{}", input.name), format!("is missing; {found} were found"))
+            })?;
+            let field = format!("inputs.{}", input.name);
+            if tensor.shape().get(1..) != Some(input.shape.as_slice()) {
+                let message = format!("shape {:?} was found, rows of {:?} were expected", tensor.shape(), input.shape);
+                return Err(Error::invalid(field, message));
+            }
+            bound.push(convert(tensor, input.dtype).map_err(|e| e.under(&field))?);
         }
-        let (rows, width) = (x.shape()[0], scores.len() / x.shape()[0].max(1));
-        Array2::from_shape_vec((rows, width), scores).map_err(|e| Error::internal("output rows differ in length", e))
+        let rows = bound.first().map_or(0, |t| t.shape()[0]);
+        if bound.iter().any(|t| t.shape()[0] != rows) {
+            return Err(Error::invalid("inputs", "the inputs have different numbers of rows"));
+        }
+        Ok((bound, rows))
+    }
+
+    /// Names the judged output and finds out what it is, by running two batches through the model.
+    fn settle(&mut self, graph: &Graph, declared: &Declared) -> Result<()> {
+        let own = &declared.output;
+        if let Some(name) = own.name.as_ref().filter(|n| !self.outputs.contains(n)) {
+            let message = format!("`{name}` was found, the graph has the outputs {}", self.outputs.join(", "));
+            return Err(Error::invalid("signature.output.name", message));
+        }
+        let float = graph.outputs.iter().find(|p| matches!(p.dtype, Some(DType::F32 | DType::F64)));
+        let default = float.unwrap_or(&graph.outputs[0]).name.clone();
+        self.signature.output.name = own.name.clone().unwrap_or(default);
+        let scores = self.scores(&self.sample())?;
+        let size = scores.ncols();
+        if let Some(wrong) = own.size.filter(|s| *s != size) {
+            return Err(Error::invalid(
+                "signature.output.size",
+                format!("{wrong} was declared, the model gives {size}"),
+            ));
+        }
+        if !own.classes.is_empty() && own.classes.len() != size {
+            let message = format!("{} names were found, the model gives {size} scores", own.classes.len());
+            return Err(Error::invalid("signature.output.classes", message));
+        }
+        let looks = looks_like(graph.last_operator(&self.signature.output.name), &scores, declared.task);
+        let kind = own.kind.unwrap_or(looks);
+        let contradiction = matches!(
+            (kind, looks),
+            (OutputKind::Logits, OutputKind::Probabilities) | (OutputKind::Probabilities, OutputKind::Logits)
+        );
+        if contradiction {
+            let message = format!("{kind:?} was declared, but the output looks like {looks:?}: {:?}", scores.row(0));
+            return Err(Error::invalid("signature.output.kind", message.chars().take(300).collect::<String>()));
+        }
+        let task = if kind == OutputKind::Value { Task::Regression } else { Task::Classification };
+        self.signature.task = declared.task.unwrap_or(task);
+        self.signature.output = Output { kind, size, classes: own.classes.clone(), ..self.signature.output.clone() };
+        Ok(())
+    }
+
+    /// Four rows inside the declared ranges, the same for every model of these inputs.
+    fn sample(&self) -> Tensors {
+        let draw = |input: &Input| {
+            let mut rng = Rng::new(0, "inspect", &input.name, 0);
+            let [low, high] = input.range.unwrap_or([0.0, 1.0]);
+            let shape: Vec<usize> = std::iter::once(4).chain(input.shape.iter().copied()).collect();
+            // Integers stay 0: an index of any vocabulary, a value of any range that starts there.
+            #[allow(clippy::cast_possible_truncation)]
+            match input.dtype {
+                DType::F32 => Tensor::F32(ArrayD::from_shape_fn(shape, |_| rng.range(low, high) as f32)),
+                DType::F64 => Tensor::F64(ArrayD::from_shape_fn(shape, |_| rng.range(low, high))),
+                DType::I32 => Tensor::I32(ArrayD::zeros(shape)),
+                DType::I64 => Tensor::I64(ArrayD::zeros(shape)),
+                DType::Bool => Tensor::Bool(ArrayD::from_elem(shape, false)),
+                DType::U8 | DType::Text => Tensor::U8(ArrayD::zeros(shape)),
+            }
+        };
+        self.signature.inputs.iter().map(|input| (input.name.clone(), draw(input))).collect()
     }
 }
 
-fn load(onnx: &[u8]) -> anyhow::Result<Model> {
-    let model = tract_onnx::onnx().model_for_read(&mut &onnx[..])?;
-    let [input] = model.input_outlets()? else { anyhow::bail!("one input was expected") };
-    let fact = model.outlet_fact(*input)?;
-    let mut shape = Vec::new();
-    for (axis, dim) in fact.shape.dims().enumerate() {
-        match dim.concretize().and_then(|d| d.to_i64().ok()).and_then(|d| usize::try_from(d).ok()) {
-            _ if axis == 0 => shape.push(1),
-            Some(d) => shape.push(d),
-            None => anyhow::bail!("axis {axis} of the input has no fixed length"),
+/// What the judged output seems to hold.
+fn looks_like(operator: Option<&str>, scores: &Array2<f32>, task: Option<Task>) -> OutputKind {
+    match (task, scores.ncols(), operator) {
+        (Some(Task::Regression), ..) | (None, 1, _) => OutputKind::Value,
+        (_, _, Some("Softmax")) => OutputKind::Probabilities,
+        (_, _, Some("Gemm" | "MatMul" | "LogSoftmax" | "Conv")) => OutputKind::Logits,
+        _ => {
+            let sums = scores.rows().into_iter().all(|r| (r.sum() - 1.0).abs() < 1e-3);
+            let bounded = scores.iter().all(|v| (-1e-6..=1.0 + 1e-6).contains(v));
+            if sums && bounded { OutputKind::Probabilities } else { OutputKind::Logits }
         }
     }
-    let fact = InferenceFact::dt_shape(DatumType::F32, &shape);
-    let plan = model.with_input_fact(0, fact)?.into_optimized()?.into_runnable()?;
-    Ok(Model { plan, shape })
 }
 
-fn run(plan: &Plan, shape: &[usize], values: &[f32]) -> anyhow::Result<Vec<f32>> {
-    let outputs = plan.run(tvec!(Tensor::from_shape(shape, values)?.into()))?;
-    let output = outputs.first().ok_or_else(|| anyhow::anyhow!("the graph has no output"))?;
-    Ok(output.to_plain_array_view::<f32>()?.iter().copied().collect())
+/// The batch that the file fixes, or the fastest one.
+fn compute_batch(graph: &Graph) -> Result<usize> {
+    let fixed: Vec<usize> = graph.inputs.iter().filter_map(|p| p.axes.first()?.fixed()).collect();
+    match fixed.as_slice() {
+        [] if graph.operators.contains_key("Conv") => Ok(1),
+        [] => Ok(DENSE_BATCH),
+        [n, rest @ ..] if *n > 0 && rest.iter().all(|m| m == n) => Ok(*n),
+        _ => Err(Error::invalid("model", format!("the inputs fix different batches: {fixed:?}"))),
+    }
+}
+
+fn plan(graph: &Graph, inputs: &[Input], batch: usize) -> anyhow::Result<Plan> {
+    let mut model = tract_onnx::onnx().model_for_proto_model(&graph.proto)?;
+    for (i, input) in inputs.iter().enumerate() {
+        let shape: Vec<usize> = std::iter::once(batch).chain(input.shape.iter().copied()).collect();
+        model = model.with_input_fact(i, InferenceFact::dt_shape(datum_type(input.dtype), &shape))?;
+    }
+    // Output shapes that the file states for another batch would contradict this one.
+    for i in 0..graph.outputs.len() {
+        model = model.with_output_fact(i, InferenceFact::default())?;
+    }
+    let mut typed = model.into_typed()?;
+    preprocess::prepend(&mut typed, inputs)?;
+    Ok(typed.into_optimized()?.into_runnable()?)
+}
+
+fn run(plan: &Plan, inputs: &[Tensor]) -> anyhow::Result<Vec<Tensor>> {
+    let inputs = inputs.iter().map(|t| Ok(to_tract(t)?.into())).collect::<anyhow::Result<tract::TVec<_>>>()?;
+    plan.run(inputs)?.iter().map(|t| from_tract(t)).collect()
+}
+
+fn datum_type(dtype: DType) -> DatumType {
+    match dtype {
+        DType::F32 => DatumType::F32,
+        DType::F64 => DatumType::F64,
+        DType::I32 => DatumType::I32,
+        DType::I64 => DatumType::I64,
+        DType::U8 => DatumType::U8,
+        DType::Bool => DatumType::Bool,
+        DType::Text => DatumType::String,
+    }
+}
+
+fn to_tract(tensor: &Tensor) -> anyhow::Result<tract::Tensor> {
+    fn of<T: tract::Datum + Copy>(a: &ArrayD<T>) -> anyhow::Result<tract::Tensor> {
+        let values: Vec<T> = a.iter().copied().collect();
+        tract::Tensor::from_shape(a.shape(), &values)
+    }
+    match tensor {
+        Tensor::F32(a) => of(a),
+        Tensor::F64(a) => of(a),
+        Tensor::I32(a) => of(a),
+        Tensor::I64(a) => of(a),
+        Tensor::U8(a) => of(a),
+        Tensor::Bool(a) => of(a),
+        Tensor::Text(_) => anyhow::bail!("text inputs are not supported"),
+    }
+}
+
+fn from_tract(tensor: &tract::Tensor) -> anyhow::Result<Tensor> {
+    fn of<T: tract::Datum + Clone>(t: &tract::Tensor) -> anyhow::Result<ArrayD<T>> {
+        let values: Vec<T> = t.to_plain_array_view::<T>()?.iter().cloned().collect();
+        Ok(ArrayD::from_shape_vec(t.shape().to_vec(), values)?)
+    }
+    Ok(match tensor.datum_type() {
+        DatumType::F64 => Tensor::F64(of(tensor)?),
+        DatumType::I32 => Tensor::I32(of(tensor)?),
+        DatumType::I64 => Tensor::I64(of(tensor)?),
+        DatumType::U8 => Tensor::U8(of(tensor)?),
+        DatumType::Bool => Tensor::Bool(of(tensor)?),
+        DatumType::String => Tensor::Text(of(tensor)?),
+        _ => Tensor::F32(of(tensor.cast_to_dt(DatumType::F32)?.as_ref())?),
+    })
+}
+
+/// The tensor as `dtype`: uint8 pictures become floats in [0, 1]; otherwise only what loses nothing.
+fn convert(tensor: &Tensor, dtype: DType) -> Result<Tensor> {
+    #[allow(clippy::cast_possible_truncation)]
+    match (tensor, dtype) {
+        (same, _) if same.dtype() == dtype => Ok(same.clone()),
+        (Tensor::U8(a), DType::F32) => Ok(Tensor::F32(a.mapv(|v| f32::from(v) / 255.0))),
+        (Tensor::U8(a), DType::F64) => Ok(Tensor::F64(a.mapv(|v| f64::from(v) / 255.0))),
+        (Tensor::F64(a), DType::F32) => Ok(Tensor::F32(a.mapv(|v| v as f32))),
+        (Tensor::F32(a), DType::F64) => Ok(Tensor::F64(a.mapv(f64::from))),
+        (Tensor::I32(a), DType::I64) => Ok(Tensor::I64(a.mapv(i64::from))),
+        (other, _) => {
+            let message = format!("{} was found, {} was expected", other.dtype().name(), dtype.name());
+            Err(Error::invalid("", message))
+        }
+    }
 }
 
 /// Runs `work`; failures and panics of tract become one clear error of the field `model`.
@@ -83,22 +292,64 @@ fn guard<T>(what: &str, work: impl FnOnce() -> anyhow::Result<T>) -> Result<T> {
 
 #[cfg(test)]
 mod tests {
-    use ndarray::IxDyn;
-
     use super::*;
+
+    const DIGITS: &[u8] = include_bytes!("../../tests/models/mnist_cnn.onnx");
+
+    fn refused(signature: &str) -> String {
+        Model::load(DIGITS, signature).map(|_| ()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_effective_signature_is_read_back_to_itself() {
+        let yaml = "input: {range: [0, 1], geometry: [{resize: {shorter: 30}}, {crop: {center: 28}}], preprocess: \
+                    [{normalize: {mean: 0.1, std: [0.3]}}, {scale: 2}]}";
+        let first = Model::load(DIGITS, yaml).unwrap();
+        let again = Model::load(DIGITS, &first.signature().to_yaml().unwrap()).unwrap();
+        assert_eq!(first.signature(), again.signature());
+        assert_eq!(first.signature().probed().image(), Some([1, 28, 28]));
+    }
+
+    #[test]
+    fn preprocessing_is_part_of_the_graph() {
+        let plain = Model::load(DIGITS, "").unwrap();
+        let scaled =
+            Model::load(DIGITS, "input: {preprocess: [{normalize: {mean: 0.5, std: 2}}, {scale: 4}]}").unwrap();
+        let x = |v: f32| Tensors::from([("input".to_owned(), Tensor::F32(ArrayD::from_elem(vec![1, 1, 28, 28], v)))]);
+        // (0.75 - 0.5) / 2 * 4 = 0.5, exactly.
+        assert_eq!(scaled.scores(&x(0.75)).unwrap(), plain.scores(&x(0.5)).unwrap());
+    }
+
+    #[test]
+    fn contradictions_name_their_field() {
+        for (signature, expect) in [
+            ("input: {name: pixels}", "signature.input[0].name: `pixels` was found, the graph has the inputs input"),
+            ("input: {shape: [3, 28, 28]}", "shape: axis 1 was declared Some(3), the graph says 1"),
+            ("input: {layout: NF}", "layout"),
+            ("input: {range: [1, 0]}", "range"),
+            ("input: {preprocess: [{normalize: {mean: [0, 0], std: 1}}]}", "preprocess[0].mean: 2 numbers"),
+            ("output: {name: scores}", "signature.output.name"),
+            ("output: {kind: probabilities}", "signature.output.kind"),
+            ("output: {classes: [a, b]}", "signature.output.classes: 2 names"),
+            ("ouput: {}", "unknown field `ouput`"),
+        ] {
+            let error = refused(signature);
+            assert!(error.contains(expect), "{signature}: {error}");
+        }
+    }
 
     #[test]
     fn rubbish_is_refused_without_a_panic() {
         for bytes in [&b""[..], b"not a model", &[0xff; 64]] {
-            assert!(matches!(Model::load(bytes), Err(Error::Invalid(_))));
+            assert!(matches!(Model::load(bytes, ""), Err(Error::Invalid(_))));
         }
     }
 
     #[test]
     fn wrong_rows_are_named() {
-        let model = Model::load(include_bytes!("../../tests/models/mnist_cnn.onnx")).unwrap();
-        assert_eq!(model.row_shape(), [1, 28, 28]);
-        let error = model.predict(&ArrayD::zeros(IxDyn(&[2, 5]))).unwrap_err().to_string();
+        let model = Model::load(DIGITS, "").unwrap();
+        let x = Tensors::from([("input".to_owned(), Tensor::F32(ArrayD::zeros(vec![2, 5])))]);
+        let error = model.predict(&x).unwrap_err().to_string();
         assert!(error.contains("[2, 5]") && error.contains("[1, 28, 28]"), "{error}");
     }
 }

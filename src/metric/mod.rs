@@ -1,6 +1,6 @@
 //! Floor 1: pure metrics with their intervals.
 
-use statrs::distribution::{ContinuousCDF, Normal};
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 /// A share with its 95 % interval: a rate never stands alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,21 +12,44 @@ pub struct Rate {
     pub high: f64,
 }
 
-/// `count` of `n` with Wilson's score interval (1927) at 95 %. With `n` = 0 the interval is all of [0, 1].
+/// `count` of `n` with Wilson's score interval at 95 %. With `n` = 0 the value is NaN and the interval all of [0, 1].
 #[allow(clippy::cast_precision_loss)]
 pub fn rate(count: u64, n: u64) -> Rate {
+    let value = count as f64 / n as f64;
+    let (low, high) = wilson(value, n);
+    Rate { count, n, value, low, high }
+}
+
+/// Wilson's score interval (1927) at 95 % for the share `value` of `n`; all of [0, 1] if `n` = 0.
+#[allow(clippy::cast_precision_loss)]
+pub fn wilson(value: f64, n: u64) -> (f64, f64) {
     if n == 0 {
-        return Rate { count, n, value: f64::NAN, low: 0.0, high: 1.0 };
+        return (0.0, 1.0);
     }
-    let (total, value) = (n as f64, count as f64 / n as f64);
+    let total = n as f64;
     let z = Normal::standard().inverse_cdf(0.975);
     let centre = value + z * z / (2.0 * total);
     let half = z * (value * (1.0 - value) / total + z * z / (4.0 * total * total)).sqrt();
     let scale = 1.0 + z * z / total;
     // At the ends the formula gives 0 and 1; rounding must not move them.
-    let low = if count == 0 { 0.0 } else { (centre - half) / scale };
-    let high = if count == n { 1.0 } else { (centre + half) / scale };
-    Rate { count, n, value, low, high }
+    let low = if value <= 0.0 { 0.0 } else { (centre - half) / scale };
+    let high = if value >= 1.0 { 1.0 } else { (centre + half) / scale };
+    (low, high)
+}
+
+/// Mean with Student's interval at 95 %; unbounded for fewer than two values.
+#[allow(clippy::cast_precision_loss)]
+pub fn mean(values: impl Iterator<Item = f64> + Clone) -> (f64, f64, f64) {
+    let n = values.clone().count() as f64;
+    let mean = values.clone().sum::<f64>() / n;
+    let variance = values.map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    match StudentsT::new(0.0, 1.0, n - 1.0) {
+        Ok(t) if n >= 2.0 => {
+            let half = t.inverse_cdf(0.975) * (variance / n).sqrt();
+            (mean, mean - half, mean + half)
+        }
+        _ => (mean, f64::NEG_INFINITY, f64::INFINITY),
+    }
 }
 
 #[cfg(test)]
@@ -45,5 +68,12 @@ mod tests {
         assert!(rate(0, 10).low == 0.0 && rate(0, 10).high > 0.2);
         assert!(rate(10, 10).high == 1.0 && rate(10, 10).low < 0.8);
         assert!(rate(0, 0).value.is_nan());
+    }
+
+    #[test]
+    fn students_interval_of_four_numbers() {
+        // 3.182 * 1.2910 / 2 by the table of t with 3 degrees of freedom.
+        let (mean, low, high) = mean([1.0, 2.0, 3.0, 4.0].into_iter());
+        assert!((mean - 2.5).abs() < 1e-12 && (low - 0.4458).abs() < 1e-3 && (high - 4.5542).abs() < 1e-3);
     }
 }

@@ -1,7 +1,21 @@
-//! Floor 3: checks as a job asks for them, and judging cases under them.
+//! Floor 3: checks as a job asks for them; planning, running and judging; the report as a fold over verdicts.
 
 mod check;
+mod gate;
+mod plan;
+mod report;
 mod run;
+mod spec;
+mod summary;
+mod validate;
+mod verdict;
 
 pub use check::Check;
-pub use run::{Outcome, Verdict, accuracies, run};
+pub use gate::{Gate, GateOutcome, GateReport};
+pub use plan::{Plan, Shard};
+pub use report::{CheckReport, Fold, Metric, Report};
+pub use run::{Chunk, run};
+pub use spec::write as write_spec;
+pub use summary::{Answers, Arrays, Summary};
+pub use validate::{checks, validate};
+pub use verdict::{Evidence, Outcome, Verdict};

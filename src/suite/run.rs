@@ -1,132 +1,232 @@
-//! Cases under one check: probe, predict, judge.
+//! A shard: probe, predict, judge.
 
 use std::collections::BTreeMap;
 
-use ndarray::{ArrayD, Axis};
-use serde::Serialize;
+use ndarray::{Array2, ArrayView1};
 
-use super::check::{Check, Kind, Params};
-use crate::data::{Case, Class, Expected, Value};
-use crate::engine::Model;
+use super::check::{Action, Check, Point};
+use super::verdict::{Evidence, Outcome, Verdict};
+use crate::data::Case;
+use crate::engine::{Answer, Input, Model, OutputKind, Prepared, from_pixels, prepare, to_pixels};
 use crate::error::{Error, Result};
-use crate::metric::{Rate, rate};
 use crate::probe::corruption::{Entry, Severity};
-use crate::tensor::{Pixels, Rng, Tensor};
+use crate::tensor::{Rng, Tensor, Tensors};
 
-/// How one case came out under one point of a check.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Verdict {
-    pub case: String,
-    pub check: String,
-    pub name: &'static str,
-    pub params: Params,
-    pub outcome: Outcome,
-    pub label: u64,
-    pub predicted_clean: u64,
-    pub predicted: u64,
-    pub measures: BTreeMap<String, f64>,
-    pub seed: u64,
+/// Cases in probe space with the model's clean scores, shared by all checks on them.
+pub struct Chunk {
+    /// Position of the first case in the suite.
+    first: u64,
+    ids: Vec<String>,
+    prepared: Vec<Result<Prepared>>,
+    /// Clean scores of the cases that could be prepared.
+    clean: Vec<Option<Vec<f32>>>,
 }
 
-/// Held: the answer is right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    Held,
-    Broken,
-}
-
-/// Judges one case under one check, all its points in order. Pictures are uint8, [channels, height, width].
-pub fn run(model: &Model, case: &Case, check: &Check, seed: u64) -> Result<Vec<Verdict>> {
-    let field = |message: String| Error::invalid(format!("cases[{}]", case.id), message);
-    let (label, acceptable) = match &case.expected {
-        Expected::Class { label: Class::Index(label), acceptable } => (*label, acceptable),
-        other => return Err(field(format!("{other:?} was found, the index of a class was expected"))),
-    };
-    let mut inputs = case.inputs.values();
-    let (Some(Value::Tensor(x)), None) = (inputs.next(), inputs.next()) else {
-        return Err(field("one array was expected".to_owned()));
-    };
-    let (predicted_clean, classes) = predict(model, x).map_err(|e| e.under(&format!("cases[{}]", case.id)))?;
-    if label >= classes {
-        return Err(field(format!("label {label} was found, the model has {classes} classes")));
-    }
-    let verdict = |predicted, params| Verdict {
-        case: case.id.clone(),
-        check: check.spec.clone(),
-        name: check.name(),
-        params,
-        outcome: if predicted == label || acceptable.contains(&Class::Index(predicted)) {
-            Outcome::Held
-        } else {
-            Outcome::Broken
-        },
-        label,
-        predicted_clean,
-        predicted,
-        measures: BTreeMap::new(),
-        seed,
-    };
-    match &check.kind {
-        Kind::Clean => Ok(vec![verdict(predicted_clean, Params::default())]),
-        Kind::Corruption(entry, severities) => severities
-            .iter()
-            .map(|&severity| {
-                let corrupted = corrupt(x, entry, severity, &case.id, seed).map_err(|e| field(e.to_string()))?;
-                let (predicted, _) = predict(model, &corrupted)?;
-                Ok(verdict(predicted, Params { severity: Some(severity.level()) }))
-            })
-            .collect(),
+impl Chunk {
+    /// Prepares `cases` and predicts them as they are. A case that cannot be prepared fails alone.
+    pub fn new(model: &Model, cases: &[Case], first: u64) -> Result<Self> {
+        let ids = cases.iter().map(|c| c.id.clone()).collect();
+        let prepared: Vec<_> = cases.iter().map(|case| prepare(case, model.signature())).collect();
+        let sound: Vec<&Tensors> = prepared.iter().flatten().map(|case| &case.inputs).collect();
+        let mut scores = predict(model, &sound)?.into_iter();
+        let clean = prepared.iter().map(|case| case.as_ref().ok().and_then(|_| scores.next())).collect();
+        Ok(Self { first, ids, prepared, clean })
     }
 }
 
-/// Accuracy of each point of a check, in the order in which the points first stand in `verdicts`.
-pub fn accuracies(verdicts: &[Verdict]) -> Vec<(String, Params, Rate)> {
-    let mut points: Vec<(String, Params, u64, u64)> = Vec::new();
-    for v in verdicts {
-        let held = u64::from(v.outcome == Outcome::Held);
-        match points.iter_mut().find(|(check, params, ..)| *check == v.check && *params == v.params) {
-            Some(point) => {
-                point.2 += held;
-                point.3 += 1;
+/// Scores of single rows, through the model together.
+fn predict(model: &Model, rows: &[&Tensors]) -> Result<Vec<Vec<f32>>> {
+    let Some(first) = rows.first() else { return Ok(Vec::new()) };
+    let column = |name: &String| Tensor::concat(&rows.iter().filter_map(|r| r.get(name).cloned()).collect::<Vec<_>>());
+    let inputs = first.keys().map(|name| Ok((name.clone(), column(name)?))).collect::<Result<Tensors>>()?;
+    Ok(model.scores(&inputs)?.rows().into_iter().map(|row| row.to_vec()).collect())
+}
+
+/// Judges a chunk under one check: verdicts by case, then by point. `keep` keeps the probed inputs.
+///
+/// Fails only where the model itself fails; what is wrong with one case is that case's verdict.
+pub fn run(model: &Model, chunk: &Chunk, check: &Check, position: u32, seed: u64, keep: bool) -> Result<Evidence> {
+    let mut points = check.points.iter().map(|point| probe(model, chunk, point, seed)).collect::<Result<Vec<_>>>()?;
+    let mut evidence = Evidence::default();
+    let mut kept: BTreeMap<&str, Vec<Option<Tensor>>> = BTreeMap::new();
+    for (i, id) in chunk.ids.iter().enumerate() {
+        for (number, rows) in points.iter_mut().enumerate() {
+            let mut verdict = blank(id, chunk.first + i as u64, position, u32::try_from(number).unwrap_or(u32::MAX));
+            let mut array = None;
+            match (&chunk.prepared[i], &chunk.clean[i], &mut rows[i]) {
+                (Ok(case), Some(clean), Ok(probed)) => {
+                    decide(&case.answer, clean, &probed.scores, model.signature().output.kind, &mut verdict);
+                    evidence.queries += 1;
+                    array = Some(std::mem::replace(&mut probed.array, Tensor::nothing()));
+                }
+                (Err(e), ..) => verdict.reason = e.to_string(),
+                (.., Err(e)) => verdict.reason = e.to_string(),
+                (Ok(_), None, _) => return Err(Error::internal("chunk", "clean scores are missing")),
             }
-            None => points.push((v.check.clone(), v.params.clone(), held, 1)),
+            evidence.verdicts.push(verdict);
+            kept.entry(check.points[number].action.array()).or_default().push(array.filter(|_| keep));
         }
+        let input = &model.signature().probed().name;
+        let x = chunk.prepared[i].as_ref().ok().map(|case| case.inputs[input].clone());
+        kept.entry("x").or_default().push(x.filter(|_| keep));
     }
-    points.into_iter().map(|(check, params, held, n)| (check, params, rate(held, n))).collect()
+    for (name, rows) in kept {
+        evidence.arrays.extend(Tensor::concat_or_blank(rows)?.map(|rows| (name.to_owned(), rows)));
+    }
+    Ok(evidence)
 }
 
-/// Predicted class and number of classes; uint8 stands for value / 255.
-fn predict(model: &Model, x: &Tensor) -> Result<(u64, u64)> {
-    let row: ArrayD<f32> = match x {
-        Tensor::U8(a) => a.mapv(|v| f32::from(v) / 255.0),
-        Tensor::F32(a) => a.clone(),
-        other => {
-            let found = other.dtype().name();
-            return Err(Error::invalid("input", format!("{found} was found, uint8 or float32 was expected")));
-        }
-    };
-    if let Some(odd) = row.iter().find(|v| !v.is_finite()) {
-        return Err(Error::invalid("input", format!("{odd} was found, finite numbers were expected")));
+fn blank(case: &str, index: u64, check: u32, point: u32) -> Verdict {
+    Verdict {
+        case: case.to_owned(),
+        index,
+        check,
+        point,
+        outcome: Outcome::Failed,
+        reason: String::new(),
+        label: None,
+        predicted_clean: None,
+        predicted: None,
+        measures: BTreeMap::new(),
     }
-    let scores = model.predict(&row.insert_axis(Axis(0)))?;
-    let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
-    let (best, _) = best.ok_or_else(|| Error::invalid("model", "the output is empty"))?;
-    Ok((best as u64, scores.len() as u64))
 }
 
-/// The picture `x` corrupted; the noise depends on seed, corruption, severity and case alone.
-fn corrupt(x: &Tensor, entry: &Entry, severity: Severity, case: &str, seed: u64) -> Result<Tensor> {
-    let refuse = || {
-        let found = format!("{} of shape {:?} was found", x.dtype().name(), x.shape());
-        Error::invalid("input", format!("{found}, {} wants uint8 [1 or 3, height, width]", entry.name))
+/// A case after the probe: the model's scores, and the array that stands behind them.
+struct Probed {
+    scores: Vec<f32>,
+    array: Tensor,
+}
+
+/// All cases of a chunk at one point; a case that cannot be probed has its own error.
+fn probe(model: &Model, chunk: &Chunk, point: &Point, seed: u64) -> Result<Vec<Result<Probed>>> {
+    let input = model.signature().probed();
+    let Action::Corrupt(entry, severity) = point.action else { return as_they_are(chunk) };
+    let mut changed = Vec::new();
+    for case in &chunk.prepared {
+        changed.push(case.as_ref().map_err(Clone::clone).and_then(|case| {
+            let rng = Rng::new(seed, &point.canonical, &case.id, 0);
+            let mut inputs = case.inputs.clone();
+            let x = corrupt(&inputs[&input.name], input, entry, severity, rng)?;
+            inputs.insert(input.name.clone(), x);
+            Ok(inputs)
+        }));
+    }
+    let sound: Vec<&Tensors> = changed.iter().flatten().collect();
+    let mut scores = predict(model, &sound)?.into_iter();
+    let mut probed = |mut inputs: Tensors| Probed {
+        scores: scores.next().unwrap_or_default(),
+        array: inputs.remove(&input.name).unwrap_or_else(Tensor::nothing),
     };
-    let (Tensor::U8(a), &[channels, height, width]) = (x, x.shape()) else { return Err(refuse()) };
-    let rows_last = a.view().permuted_axes(vec![1, 2, 0]);
-    let mut image = Pixels::new(height, width, channels, rows_last.iter().copied().collect()).ok_or_else(refuse)?;
-    let check = format!("{}:severity={}", entry.name, severity.level());
-    (entry.corrupt)(&mut image, severity, &mut Rng::new(seed, &check, case, 0))?;
-    let data = ArrayD::from_shape_vec(vec![height, width, channels], image.data)
-        .map_err(|e| Error::internal("a corruption changed the size", e))?;
-    Ok(Tensor::U8(data.permuted_axes(vec![2, 0, 1]).as_standard_layout().to_owned()))
+    Ok(changed.into_iter().map(|inputs| inputs.map(&mut probed)).collect())
+}
+
+fn as_they_are(chunk: &Chunk) -> Result<Vec<Result<Probed>>> {
+    let case = |(case, clean): (&Result<Prepared>, &Option<Vec<f32>>)| match case {
+        Err(e) => Ok(Err(e.clone())),
+        Ok(_) => {
+            let scores = clean.clone().unwrap_or_default();
+            let row =
+                Array2::from_shape_vec((1, scores.len()), scores.clone()).map_err(|e| Error::internal("scores", e))?;
+            Ok(Ok(Probed { scores, array: Tensor::F32(row.into_dyn()) }))
+        }
+    };
+    chunk.prepared.iter().zip(&chunk.clean).map(case).collect()
+}
+
+/// The only place that says held or broken.
+#[allow(clippy::cast_precision_loss)]
+fn decide(answer: &Answer, clean: &[f32], scores: &[f32], kind: OutputKind, verdict: &mut Verdict) {
+    if scores.iter().any(|s| !s.is_finite()) {
+        verdict.reason = "the model's answer is not finite".to_owned();
+        return;
+    }
+    if kind == OutputKind::Value {
+        let value = f64::from(scores.first().copied().unwrap_or(f32::NAN));
+        verdict.predicted = Some(value);
+        verdict.predicted_clean = clean.first().map(|v| f64::from(*v));
+        match answer {
+            Answer::Value(expected) => {
+                verdict.label = Some(*expected);
+                verdict.measures.insert("absolute_error".to_owned(), (value - expected).abs());
+                (verdict.outcome, verdict.reason) = (Outcome::Skipped, "a value has no right or wrong".to_owned());
+            }
+            _ => (verdict.outcome, verdict.reason) = (Outcome::Skipped, "no answer is expected".to_owned()),
+        }
+        return;
+    }
+    let predicted = argmax(scores);
+    verdict.predicted = Some(predicted as f64);
+    verdict.predicted_clean = Some(argmax(clean) as f64);
+    verdict.measures.insert("confidence".to_owned(), confidence(scores, predicted, kind));
+    let Answer::Classes(right) = answer else {
+        (verdict.outcome, verdict.reason) = (Outcome::Skipped, "no answer is expected".to_owned());
+        return;
+    };
+    verdict.label = right.first().map(|l| *l as f64);
+    verdict.outcome = if right.contains(&predicted) { Outcome::Held } else { Outcome::Broken };
+    if scores.len() > 5 {
+        let top5 = right.iter().any(|&class| rank(scores, class) < 5);
+        verdict.measures.insert("top5".to_owned(), f64::from(u8::from(top5)));
+    }
+}
+
+/// Number of classes that stand before `class`; ties go to the lower index.
+fn rank(scores: &[f32], class: usize) -> usize {
+    scores.iter().enumerate().filter(|&(i, s)| *s > scores[class] || (*s == scores[class] && i < class)).count()
+}
+
+/// Index of the largest score; the first of equals, 0 if there is none.
+fn argmax(scores: &[f32]) -> usize {
+    let scores = ArrayView1::from(scores);
+    scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0))).map_or(0, |(i, _)| i)
+}
+
+/// Probability of the predicted class, by a float64 softmax where the scores are logits.
+fn confidence(scores: &[f32], predicted: usize, kind: OutputKind) -> f64 {
+    let top = f64::from(scores[predicted]);
+    if kind == OutputKind::Probabilities {
+        return top;
+    }
+    1.0 / scores.iter().map(|s| (f64::from(*s) - top).exp()).sum::<f64>()
+}
+
+/// The row `x` `[1, ...]` corrupted, on the uint8 grid of the input's range (or of [0, 1]).
+fn corrupt(x: &Tensor, input: &Input, entry: &Entry, severity: Severity, mut rng: Rng) -> Result<Tensor> {
+    let grid = to_grid(&x.row(0), input.range.unwrap_or([0.0, 1.0]))?;
+    let mut picture = to_pixels(&grid, input.layout)?;
+    (entry.corrupt)(&mut picture, severity, &mut rng)?;
+    let corrupted = from_pixels(&picture, input.layout)?;
+    Tensor::stack(&[&from_grid(corrupted, x, input)])
+}
+
+/// A float picture on the uint8 grid; values outside of the range are refused.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn to_grid(x: &Tensor, [low, high]: [f64; 2]) -> Result<Tensor> {
+    let Tensor::F32(a) = x else { return Ok(x.clone()) };
+    if let Some(odd) = a.iter().map(|v| f64::from(*v)).find(|v| *v < low - 1e-6 || *v > high + 1e-6) {
+        let message = format!("{odd} was found, a corruption wants pictures in [{low}, {high}]; declare the range");
+        return Err(Error::invalid("", message));
+    }
+    let grid = |v: f32| ((f64::from(v) - low) / (high - low) * 255.0).round().clamp(0.0, 255.0) as u8;
+    Ok(Tensor::U8(a.mapv(grid)))
+}
+
+/// Back from the grid to the type that `like` has.
+#[allow(clippy::cast_possible_truncation)]
+fn from_grid(picture: Tensor, like: &Tensor, input: &Input) -> Tensor {
+    match (picture, like) {
+        (Tensor::U8(a), Tensor::F32(_)) => {
+            let [low, high] = input.range.unwrap_or([0.0, 1.0]);
+            // In [0, 1] exactly value / 255 in float32, as uint8 pictures are read.
+            let back = |v: u8| {
+                if [low, high] == [0.0, 1.0] {
+                    f32::from(v) / 255.0
+                } else {
+                    (low + f64::from(v) / 255.0 * (high - low)) as f32
+                }
+            };
+            Tensor::F32(a.mapv(back))
+        }
+        (picture, _) => picture,
+    }
 }

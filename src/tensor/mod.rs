@@ -8,7 +8,7 @@ pub use rng::Rng;
 
 use std::collections::BTreeMap;
 
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, Axis, IxDyn};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -18,14 +18,20 @@ pub type Tensors = BTreeMap<String, Tensor>;
 
 /// Element types that a case or a model can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum DType {
+    #[serde(rename = "float32")]
     F32,
+    #[serde(rename = "float64")]
     F64,
+    #[serde(rename = "int32")]
     I32,
+    #[serde(rename = "int64")]
     I64,
+    #[serde(rename = "uint8")]
     U8,
+    #[serde(rename = "bool")]
     Bool,
+    #[serde(rename = "string")]
     Text,
 }
 
@@ -82,6 +88,11 @@ macro_rules! each {
 }
 
 impl Tensor {
+    /// No element at all.
+    pub fn nothing() -> Self {
+        Self::U8(ArrayD::zeros(IxDyn(&[0])))
+    }
+
     /// Lengths of the axes.
     pub fn shape(&self) -> &[usize] {
         each!(self, a => a.shape())
@@ -128,7 +139,7 @@ impl Tensor {
     #[must_use]
     pub fn row(&self, i: usize) -> Self {
         fn of<T: Clone>(a: &ArrayD<T>, i: usize) -> ArrayD<T> {
-            a.index_axis(ndarray::Axis(0), i).to_owned()
+            a.index_axis(Axis(0), i).to_owned()
         }
         match self {
             Self::F32(a) => Self::F32(of(a, i)),
@@ -138,6 +149,76 @@ impl Tensor {
             Self::U8(a) => Self::U8(of(a, i)),
             Self::Bool(a) => Self::Bool(of(a, i)),
             Self::Text(a) => Self::Text(of(a, i)),
+        }
+    }
+
+    /// Rows `rows` along axis 0, in that order, repeats allowed. Panics if one is out of range, as slices do.
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        match self {
+            Self::F32(a) => Self::F32(a.select(Axis(0), rows)),
+            Self::F64(a) => Self::F64(a.select(Axis(0), rows)),
+            Self::I32(a) => Self::I32(a.select(Axis(0), rows)),
+            Self::I64(a) => Self::I64(a.select(Axis(0), rows)),
+            Self::U8(a) => Self::U8(a.select(Axis(0), rows)),
+            Self::Bool(a) => Self::Bool(a.select(Axis(0), rows)),
+            Self::Text(a) => Self::Text(a.select(Axis(0), rows)),
+        }
+    }
+
+    /// One tensor with an axis more, from tensors of one shape and type. Fails if they differ or there is none.
+    pub fn stack(parts: &[&Self]) -> Result<Self> {
+        macro_rules! of {
+            ($variant:ident) => {{
+                let views: Vec<_> = parts
+                    .iter()
+                    .filter_map(|t| if let Self::$variant(a) = t { Some(a.view()) } else { None })
+                    .collect();
+                let stacked = (views.len() == parts.len()).then(|| ndarray::stack(Axis(0), &views));
+                stacked.and_then(std::result::Result::ok).map(Self::$variant)
+            }};
+        }
+        let stacked = match parts.first().map(|t| t.dtype()) {
+            Some(DType::F32) => of!(F32),
+            Some(DType::F64) => of!(F64),
+            Some(DType::I32) => of!(I32),
+            Some(DType::I64) => of!(I64),
+            Some(DType::U8) => of!(U8),
+            Some(DType::Bool) => of!(Bool),
+            Some(DType::Text) => of!(Text),
+            None => None,
+        };
+        stacked.ok_or_else(|| {
+            let found: Vec<_> = parts.iter().map(|t| (t.dtype().name(), t.shape())).collect();
+            Error::invalid("", format!("tensors of one shape and type were expected, {found:?} were found"))
+        })
+    }
+
+    /// The tensors one after another along axis 0.
+    pub fn concat(parts: &[Self]) -> Result<Self> {
+        let rows: Vec<Self> = parts.iter().flat_map(|t| (0..t.shape()[0]).map(|i| t.row(i))).collect();
+        Self::stack(&rows.iter().collect::<Vec<_>>())
+    }
+
+    /// The tensors one after another along axis 0, with zeros (NaN for floats) where one is missing; a missing one has
+    /// the shape of the first that is there. `None` if none is there.
+    pub fn concat_or_blank(parts: Vec<Option<Self>>) -> Result<Option<Self>> {
+        let Some(blank) = parts.iter().flatten().next().map(Self::blank) else { return Ok(None) };
+        let whole: Vec<Self> = parts.into_iter().map(|part| part.unwrap_or_else(|| blank.clone())).collect();
+        Self::concat(&whole).map(Some)
+    }
+
+    /// Nothing, in the shape of this tensor.
+    fn blank(&self) -> Self {
+        let shape = self.shape();
+        match self {
+            Self::F32(_) => Self::F32(ArrayD::from_elem(shape, f32::NAN)),
+            Self::F64(_) => Self::F64(ArrayD::from_elem(shape, f64::NAN)),
+            Self::I32(_) => Self::I32(ArrayD::zeros(shape)),
+            Self::I64(_) => Self::I64(ArrayD::zeros(shape)),
+            Self::U8(_) => Self::U8(ArrayD::zeros(shape)),
+            Self::Bool(_) => Self::Bool(ArrayD::from_elem(shape, false)),
+            Self::Text(_) => Self::Text(ArrayD::from_elem(shape, String::new())),
         }
     }
 

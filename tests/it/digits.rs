@@ -3,7 +3,7 @@
 use assay::data::{self, Case, Class, Expected, Value};
 use assay::engine::Model;
 use assay::metric::rate;
-use assay::tensor::Tensor;
+use assay::tensor::{Tensor, Tensors};
 use ndarray::{ArrayD, Axis};
 
 const MODEL: &[u8] = include_bytes!("../models/mnist_cnn.onnx");
@@ -25,6 +25,10 @@ fn rows(cases: &[Case]) -> ArrayD<f32> {
     ndarray::stack(Axis(0), &views).unwrap()
 }
 
+fn named(x: ArrayD<f32>) -> Tensors {
+    Tensors::from([("input".to_owned(), Tensor::F32(x))])
+}
+
 fn predicted(scores: &ndarray::Array2<f32>) -> Vec<usize> {
     let best = |row: ndarray::ArrayView1<'_, f32>| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
     scores.rows().into_iter().map(best).collect()
@@ -33,7 +37,7 @@ fn predicted(scores: &ndarray::Array2<f32>) -> Vec<usize> {
 #[test]
 fn mnist_cnn_has_its_recorded_accuracy() {
     let cases = digits();
-    let scores = Model::load(MODEL).unwrap().predict(&rows(&cases)).unwrap();
+    let scores = Model::load(MODEL, "").unwrap().scores(&named(rows(&cases))).unwrap();
     let right = predicted(&scores).into_iter().zip(&cases).filter(|(predicted, case)| {
         matches!(&case.expected, Expected::Class { label: Class::Index(label), .. } if *label == *predicted as u64)
     });
@@ -46,10 +50,10 @@ fn mnist_cnn_has_its_recorded_accuracy() {
 #[test]
 fn a_row_has_the_same_bits_in_any_company() {
     let x = rows(&digits()[..12]);
-    let model = Model::load(MODEL).unwrap();
-    let together = model.predict(&x).unwrap();
+    let model = Model::load(MODEL, "").unwrap();
+    let together = model.scores(&named(x.clone())).unwrap();
     for i in (0..12).rev() {
-        let alone = model.predict(&x.slice_axis(Axis(0), (i..=i).into()).to_owned()).unwrap();
+        let alone = model.scores(&named(x.slice_axis(Axis(0), (i..=i).into()).to_owned())).unwrap();
         assert_eq!(alone.row(0), together.row(i));
     }
 }
@@ -67,7 +71,7 @@ fn damaged_models_are_errors_and_never_panics() {
             bytes[at] ^= 1 << rng.below(8);
         }
         // A flipped weight is still a model; what matters is that the answer is a value or an error.
-        if let Err(error) = Model::load(&bytes) {
+        if let Err(error) = Model::load(&bytes, "") {
             assert!(matches!(error, assay::Error::Invalid(_)), "{error}");
         }
     }

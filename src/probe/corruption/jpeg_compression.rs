@@ -3,15 +3,16 @@
 use image::ImageFormat;
 use jpeg_encoder::{ChromaSubsamplingMethod, ColorType, Encoder, SamplingFactor};
 
-use super::{Entry, Severity};
+use super::{Entry, Severity, entry};
 use crate::error::{Error, Result};
 use crate::tensor::{Pixels, Rng};
 
-pub(super) const ENTRY: Entry = Entry {
-    name: "jpeg_compression",
-    summary: "Writes the picture as a JPEG of low quality and reads it back.",
-    corrupt: jpeg_compression,
-};
+pub(super) const ENTRY: Entry = entry(
+    "jpeg_compression",
+    "Writes the picture as a JPEG of low quality and reads it back.",
+    "Qualities 25 to 7 for pictures above 64 pixels, higher ones for smaller pictures; chroma at half resolution.",
+    jpeg_compression,
+);
 
 /// Qualities from the ImageNet-C, Tiny-ImageNet-C and CIFAR-C code (Hendrycks and Dietterich, 2019).
 const QUALITY: [[f64; 5]; 3] =

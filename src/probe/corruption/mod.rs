@@ -4,15 +4,16 @@ mod gaussian_noise;
 mod jpeg_compression;
 mod motion_blur;
 
+use schemars::{JsonSchema, schema_for};
+use serde::{Deserialize, Serialize};
+
+use super::{Access, Manual};
 use crate::error::Result;
 use crate::tensor::{Pixels, Rng};
 
 /// A corruption with its manual.
 pub struct Entry {
-    /// As in ImageNet-C.
-    pub name: &'static str,
-    /// One sentence.
-    pub summary: &'static str,
+    pub manual: Manual,
     /// Changes the picture; the severity is 1 to 5.
     pub corrupt: fn(&mut Pixels, Severity, &mut Rng) -> Result<()>,
 }
@@ -22,12 +23,80 @@ pub static CORRUPTIONS: &[Entry] = &[gaussian_noise::ENTRY, jpeg_compression::EN
 
 /// The corruption of this name.
 pub fn find(name: &str) -> Option<&'static Entry> {
-    CORRUPTIONS.iter().find(|entry| entry.name == name)
+    CORRUPTIONS.iter().find(|entry| entry.manual.name == name)
+}
+
+/// What every corruption takes.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// How strong: 1 (weak) to 5, one or a list; a list makes a curve.
+    #[serde(default)]
+    pub severity: Severities,
+}
+
+/// One severity or several.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Severities {
+    One(Severity),
+    Each(#[schemars(length(min = 1, max = 5))] Vec<Severity>),
+}
+
+impl Default for Severities {
+    fn default() -> Self {
+        Self::Each(Severity::ALL.to_vec())
+    }
+}
+
+impl Severities {
+    /// In the order given.
+    pub fn levels(&self) -> &[Severity] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Each(each) => each,
+        }
+    }
+}
+
+/// The entry of an ImageNet-C corruption.
+const fn entry(
+    name: &'static str,
+    summary: &'static str,
+    text: &'static str,
+    corrupt: fn(&mut Pixels, Severity, &mut Rng) -> Result<()>,
+) -> Entry {
+    let manual = Manual {
+        name,
+        family: "corruption",
+        summary,
+        text,
+        paper: "Hendrycks and Dietterich, Benchmarking Neural Network Robustness to Common Corruptions and \
+                Perturbations, 2019 (arXiv:1903.12261)",
+        accesses: &[Access::Label],
+        cost: "severities",
+        schema: || schema_for!(Parameters),
+    };
+    Entry { manual, corrupt }
 }
 
 /// How strong a corruption is, 1 (weak) to 5.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Severity(u8);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "u64", into = "u8")]
+pub struct Severity(#[schemars(range(min = 1, max = 5))] u8);
+
+impl TryFrom<u64> for Severity {
+    type Error = String;
+    fn try_from(level: u64) -> std::result::Result<Self, String> {
+        Self::new(level).ok_or_else(|| format!("{level} was found, 1 to 5 was expected"))
+    }
+}
+
+impl From<Severity> for u8 {
+    fn from(severity: Severity) -> Self {
+        severity.0
+    }
+}
 
 impl Severity {
     /// All five.
@@ -67,8 +136,8 @@ mod tests {
 
     #[test]
     fn the_registry_is_in_order_and_has_manuals() {
-        assert!(CORRUPTIONS.is_sorted_by(|a, b| a.name < b.name));
-        assert!(CORRUPTIONS.iter().all(|entry| entry.summary.ends_with('.')));
+        assert!(CORRUPTIONS.is_sorted_by(|a, b| a.manual.name < b.manual.name));
+        assert!(CORRUPTIONS.iter().all(|entry| entry.manual.summary.ends_with('.')));
     }
 
     #[test]
@@ -78,11 +147,11 @@ mod tests {
                 let clean = Pixels::new(side, side, channels, vec![128; side * side * channels]).unwrap();
                 let run = |seed| {
                     let mut image = clean.clone();
-                    (entry.corrupt)(&mut image, Severity(3), &mut Rng::new(seed, entry.name, "0", 0)).unwrap();
+                    (entry.corrupt)(&mut image, Severity(3), &mut Rng::new(seed, entry.manual.name, "0", 0)).unwrap();
                     image
                 };
-                assert_eq!(run(1), run(1), "{}", entry.name);
-                assert_eq!(run(1).data.len(), clean.data.len(), "{}", entry.name);
+                assert_eq!(run(1), run(1), "{}", entry.manual.name);
+                assert_eq!(run(1).data.len(), clean.data.len(), "{}", entry.manual.name);
             }
         }
     }

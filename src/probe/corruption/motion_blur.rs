@@ -1,14 +1,15 @@
 //! Blur along a line, as when the camera moves.
 
-use super::{Entry, Severity};
+use super::{Entry, Severity, entry};
 use crate::error::Result;
 use crate::tensor::{Pixels, Rng};
 
-pub(super) const ENTRY: Entry = Entry {
-    name: "motion_blur",
-    summary: "Smears the picture along a line of random angle, as a moving camera does.",
-    corrupt: motion_blur,
-};
+pub(super) const ENTRY: Entry = entry(
+    "motion_blur",
+    "Smears the picture along a line of random angle, as a moving camera does.",
+    "A one-sided Gaussian along an angle between -45 and 45 degrees, drawn for each case.",
+    motion_blur,
+);
 
 /// Radius in pixels and standard deviation of the smear, from the ImageNet-C, Tiny-ImageNet-C and CIFAR-C code
 /// (Hendrycks and Dietterich, 2019).

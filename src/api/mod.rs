@@ -1,0 +1,94 @@
+//! Floor 5: the gRPC service. Translates between protobuf and the laboratory, nothing else.
+
+mod catalog;
+mod convert;
+mod jobs;
+mod models;
+mod status;
+mod suites;
+
+/// Generated from `proto/`.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used, clippy::expect_used)]
+pub mod pb {
+    tonic::include_proto!("assay.v1");
+}
+
+pub use convert::{case_to_pb, map_to_struct, struct_to_map, tensor_from_bytes};
+pub use status::error_from_status;
+
+use std::time::Duration;
+
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic_health::ServingStatus;
+
+use crate::error::{Error, Result};
+use crate::lab::Lab;
+
+/// The descriptors that reflection serves.
+const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/assay.bin"));
+
+/// Longest piece of an upload or an artifact.
+pub const CHUNK_MAX: usize = 1 << 20;
+
+/// Longest message with cases: one case may be larger than a chunk.
+pub const CASES_MAX: usize = 64 << 20;
+
+/// Requests that one connection may have under way.
+const STREAMS_MAX: u32 = 256;
+
+/// A handler's answer.
+type Reply<T> = std::result::Result<tonic::Response<T>, tonic::Status>;
+
+/// What every service holds.
+#[derive(Clone)]
+struct Service {
+    lab: Lab,
+    slots: u32,
+}
+
+impl Service {
+    /// Whose resources a request may see. Identities come with authentication; until then all is one tenant's.
+    #[allow(clippy::unused_self)]
+    fn tenant<T>(&self, _: &tonic::Request<T>) -> &'static str {
+        crate::lab::LOCAL
+    }
+}
+
+/// All services, with health and reflection.
+pub async fn routes(lab: &Lab, slots: usize) -> Result<Routes> {
+    let service = Service { lab: lab.clone(), slots: u32::try_from(slots).unwrap_or(u32::MAX) };
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|e| Error::internal("reflection", e))?;
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let lab = lab.clone();
+    health.set_service_status("", ServingStatus::Serving).await;
+    // Readiness follows the engine, so that a balancer turns away from a server that has lost its own.
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let status = if lab.ready().await.is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing };
+            health.set_service_status("", status).await;
+        }
+    });
+    let suites =
+        pb::suite_service_server::SuiteServiceServer::new(service.clone()).max_decoding_message_size(CASES_MAX);
+    Ok(Routes::new(health_service)
+        .add_service(reflection)
+        .add_service(pb::model_service_server::ModelServiceServer::new(service.clone()))
+        .add_service(suites)
+        .add_service(pb::job_service_server::JobServiceServer::new(service.clone()))
+        .add_service(pb::catalog_service_server::CatalogServiceServer::new(service)))
+}
+
+/// A server with the limits of a connection.
+pub fn server() -> Server {
+    Server::builder()
+        .max_concurrent_streams(STREAMS_MAX)
+        .concurrency_limit_per_connection(STREAMS_MAX as usize)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+}

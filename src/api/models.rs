@@ -1,0 +1,78 @@
+//! ModelService.
+
+use tonic::{Request, Streaming};
+
+use super::convert::{dtype_to_pb, model_to_pb};
+use super::pb::{self, model_service_server::ModelService};
+use super::{CHUNK_MAX, Reply, Service};
+use crate::error::{Error, Result};
+use crate::lab::NewModel;
+use crate::lab::records::PortRecord;
+
+#[tonic::async_trait]
+impl ModelService for Service {
+    async fn upload_model(&self, request: Request<Streaming<pb::UploadModelRequest>>) -> Reply<pb::Model> {
+        let tenant = self.tenant(&request);
+        let mut messages = request.into_inner();
+        let first = messages.message().await?.and_then(|m| m.message);
+        let Some(pb::upload_model_request::Message::Header(header)) = first else {
+            return Err(Error::invalid("header", "is missing; it comes before the first chunk").into());
+        };
+        let header = NewModel {
+            size: header.size_bytes,
+            sha256: header.sha256,
+            display_name: header.display_name,
+            signature: header.signature,
+        };
+        let mut upload = self.lab.upload_model(tenant, header).await?;
+        while let Some(message) = messages.message().await? {
+            let Some(pb::upload_model_request::Message::Chunk(chunk)) = message.message else {
+                return Err(Error::invalid("header", "came twice; chunks follow the first").into());
+            };
+            if chunk.data.len() > CHUNK_MAX {
+                let message = format!("{} bytes were found, at most {CHUNK_MAX} were expected", chunk.data.len());
+                return Err(Error::invalid("chunk.data", message).into());
+            }
+            upload.write(chunk.offset, &chunk.data).await?;
+        }
+        Ok(model_to_pb(&upload.finish().await?)?.into())
+    }
+
+    async fn get_model(&self, request: Request<pb::GetModelRequest>) -> Reply<pb::Model> {
+        let model = self.lab.model(self.tenant(&request), &request.get_ref().name).await?;
+        Ok(model_to_pb(&model)?.into())
+    }
+
+    async fn list_models(&self, request: Request<pb::ListModelsRequest>) -> Reply<pb::ListModelsResponse> {
+        let (tenant, page) = (self.tenant(&request), request.get_ref());
+        let (models, next_page_token) = self.lab.models(tenant, page.page_size, &page.page_token).await?;
+        let models = models.iter().map(model_to_pb).collect::<Result<_>>()?;
+        Ok(pb::ListModelsResponse { models, next_page_token }.into())
+    }
+
+    async fn delete_model(&self, request: Request<pb::DeleteModelRequest>) -> Reply<()> {
+        self.lab.delete_model(self.tenant(&request), &request.get_ref().name).await?;
+        Ok(().into())
+    }
+
+    async fn inspect_model(&self, request: Request<pb::InspectModelRequest>) -> Reply<pb::InspectModelResponse> {
+        let model = self.lab.model(self.tenant(&request), &request.get_ref().name).await?;
+        let port = |p: &PortRecord| pb::TensorFact {
+            name: p.name.clone(),
+            data_type: p.dtype.map_or(pb::DataType::Unspecified, dtype_to_pb).into(),
+            shape: p.shape.clone(),
+        };
+        let found = &model.inspection;
+        let response = pb::InspectModelResponse {
+            model: Some(model_to_pb(&model)?),
+            inputs: found.inputs.iter().map(port).collect(),
+            outputs: found.outputs.iter().map(port).collect(),
+            operators: found.operators.clone().into_iter().collect(),
+            parameter_count: found.parameters,
+            opsets: found.opsets.clone().into_iter().collect(),
+            accesses: vec![pb::Access::Label.into(), pb::Access::Score.into()],
+            compute_batch: u32::try_from(found.batch).unwrap_or(u32::MAX),
+        };
+        Ok(response.into())
+    }
+}

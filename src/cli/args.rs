@@ -1,0 +1,275 @@
+//! What the command line takes. The words here are what `--help` teaches.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Where a service is expected unless `--server` says otherwise.
+const SERVER: &str = "http://127.0.0.1:50051";
+
+/// Says how far a machine-learning model can be trusted.
+///
+/// Takes an ONNX file and test cases, puts the model through checks, and gives a verdict per case, metrics with
+/// confidence intervals, and gates for a release.
+#[derive(Parser)]
+#[command(version)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Start the gRPC service.
+    Serve(Serve),
+    /// Judge a model on cases: in this process, or on a service with --server.
+    #[command(after_help = RUN_HELP)]
+    Run(Run),
+    /// Judge a digit classifier that is built in; writes demo-report.html.
+    Demo(Demo),
+    /// List the checks, or show the manual of one.
+    Catalog(Catalog),
+    /// Upload and look into models.
+    #[command(subcommand)]
+    Model(Model),
+    /// Upload and validate suites.
+    #[command(subcommand)]
+    Suite(Suite),
+    /// Submit, watch and end jobs on a service.
+    #[command(subcommand)]
+    Job(Job),
+}
+
+const RUN_HELP: &str = "\
+Examples:
+  assay run --model m.onnx --cases test.npz --check clean
+  assay run --model m.onnx --cases photos/ --signature s.yaml \\
+      --check clean --check gaussian_noise:severity=[1,3] \\
+      --gate 'clean.accuracy >= 0.7' --report report.html
+
+Exit codes: 0 every gate passed, 1 a gate failed, 2 the request was wrong,
+3 not finished, failed verdicts, or infrastructure.";
+
+#[derive(clap::Args)]
+pub(super) struct Serve {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:50051")]
+    pub(super) listen: SocketAddr,
+    /// Where state lives: `sqlite:DIR`, or `memory`.
+    #[arg(long, default_value = "sqlite:assay-data")]
+    pub(super) engine: String,
+    /// Worker processes; one per processor if not given.
+    #[arg(long)]
+    pub(super) slots: Option<usize>,
+}
+
+/// What is asked of a model.
+#[derive(clap::Args)]
+pub(super) struct Ask {
+    /// `clean`, or a probe such as `gaussian_noise:severity=3`; may be repeated.
+    #[arg(long = "check", value_name = "SPEC")]
+    pub(super) checks: Vec<String>,
+    /// `check.metric >= number` or `<=`, such as `clean.accuracy >= 0.9`; may be repeated.
+    #[arg(long = "gate", value_name = "EXPR")]
+    pub(super) gates: Vec<String>,
+    /// Every random number follows from it.
+    #[arg(long, default_value_t = 0)]
+    pub(super) seed: u64,
+    /// Only the first N cases.
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<u64>,
+}
+
+/// What is done with the results.
+#[derive(clap::Args)]
+pub(super) struct Show {
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(super) output: Output,
+    /// Write a self-contained page with pictures and curves.
+    #[arg(long, value_name = "FILE.html")]
+    pub(super) report: Option<PathBuf>,
+    /// Write an .npz per check, and pictures, into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(super) artifacts: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Run {
+    /// The ONNX file.
+    #[arg(long, value_name = "M.onnx")]
+    pub(super) model: PathBuf,
+    /// An .npz (`file.npz#x,y` names the arrays), a .csv, or a folder of pictures.
+    #[arg(long, value_name = "PATH", required_unless_present = "suite")]
+    pub(super) cases: Option<String>,
+    /// A file with `cases`, `checks` and `gates` in place of the options.
+    #[arg(long, value_name = "SUITE.yaml")]
+    pub(super) suite: Option<PathBuf>,
+    /// Completes what the ONNX file says of its inputs and output.
+    #[arg(long, value_name = "S.yaml")]
+    pub(super) signature: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) ask: Ask,
+    #[command(flatten)]
+    pub(super) show: Show,
+    /// Worker processes; one per processor if not given.
+    #[arg(long, value_name = "N")]
+    pub(super) slots: Option<usize>,
+    /// Only say how much work it would be.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Use a service in place of this process.
+    #[arg(long, value_name = "URL")]
+    pub(super) server: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// A line per check with its accuracy and 95 % interval.
+    Table,
+    /// One object: the report.
+    Json,
+    /// An object per verdict, then the report.
+    Jsonl,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Demo {
+    /// Where the page goes.
+    #[arg(long, default_value = "demo-report.html")]
+    pub(super) report: PathBuf,
+    /// Worker processes; one per processor if not given.
+    #[arg(long)]
+    pub(super) slots: Option<usize>,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Catalog {
+    /// Show the manual of this probe.
+    pub(super) name: Option<String>,
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(super) output: Output,
+    /// Ask a service in place of this process.
+    #[arg(long, value_name = "URL")]
+    pub(super) server: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Model {
+    /// Upload a model; prints its name.
+    Push {
+        model: PathBuf,
+        #[arg(long)]
+        signature: Option<PathBuf>,
+        #[arg(long, default_value = SERVER)]
+        server: String,
+    },
+    /// Show what a file (or an uploaded model) holds, and the signature that would be used.
+    Inspect {
+        /// A file, or the name of an uploaded model.
+        model: String,
+        #[arg(long)]
+        signature: Option<PathBuf>,
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+        /// Use a service in place of this process.
+        #[arg(long)]
+        server: Option<String>,
+    },
+    /// List uploaded models.
+    List {
+        #[arg(long, default_value = SERVER)]
+        server: String,
+    },
+    /// Delete an uploaded model.
+    Delete {
+        name: String,
+        #[arg(long, default_value = SERVER)]
+        server: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Suite {
+    /// Upload a suite; prints its name.
+    Push {
+        /// As --cases of `assay run`.
+        cases: String,
+        #[arg(long = "check", value_name = "SPEC")]
+        checks: Vec<String>,
+        #[arg(long = "gate", value_name = "EXPR")]
+        gates: Vec<String>,
+        #[arg(long, default_value = SERVER)]
+        server: String,
+    },
+    /// Read a suite and say what it holds, without uploading it anywhere.
+    Validate {
+        /// As --cases of `assay run`.
+        cases: String,
+        #[arg(long = "check", value_name = "SPEC")]
+        checks: Vec<String>,
+    },
+    /// List uploaded suites.
+    List {
+        #[arg(long, default_value = SERVER)]
+        server: String,
+    },
+    /// Delete an uploaded suite.
+    Delete {
+        name: String,
+        #[arg(long, default_value = SERVER)]
+        server: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Job {
+    /// Create a job of an uploaded model and suite; prints its name.
+    Submit {
+        #[arg(long, value_name = "NAME")]
+        model: String,
+        #[arg(long, value_name = "NAME")]
+        suite: String,
+        #[command(flatten)]
+        ask: Ask,
+        /// Keep the probed inputs.
+        #[arg(long)]
+        keep_artifacts: bool,
+        /// A key: the same key gives the same job.
+        #[arg(long, default_value = "")]
+        request_id: String,
+        #[arg(long, default_value = SERVER)]
+        server: String,
+    },
+    /// Follow a job to its end and show its results.
+    Watch {
+        name: String,
+        #[command(flatten)]
+        show: Show,
+        #[arg(long, default_value = SERVER)]
+        server: String,
+    },
+    /// Show where a job stands.
+    Get {
+        name: String,
+        #[arg(long, default_value = SERVER)]
+        server: String,
+    },
+    /// End a job early; what is judged stays.
+    Cancel {
+        name: String,
+        #[arg(long, default_value = SERVER)]
+        server: String,
+    },
+    /// List jobs, oldest first.
+    List {
+        #[arg(long, default_value = SERVER)]
+        server: String,
+    },
+    /// Forget a job, its verdicts and artifacts.
+    Delete {
+        name: String,
+        #[arg(long, default_value = SERVER)]
+        server: String,
+    },
+}

@@ -1,0 +1,196 @@
+//! The arrays of a job as `.npz` files and pictures.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use super::client::{Client, answer};
+use super::run::Cases;
+use crate::api::{pb, tensor_from_bytes};
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+
+/// Cases of which pictures are written.
+const PICTURES: u64 = 16;
+
+/// Cases on a page.
+const ON_PAGE: u64 = 6;
+
+/// PNG files by check, case and point; point 0 of check `None` is the clean picture.
+pub(super) type Pictures = BTreeMap<(Option<u32>, u64, usize), Vec<u8>>;
+
+fn failed(path: &Path, e: impl std::fmt::Display) -> Error {
+    Error::invalid("artifacts", format!("{}: {e}", path.display()))
+}
+
+async fn list(client: &mut Client, job: &pb::Job) -> Result<Vec<pb::Artifact>> {
+    let request = pb::ListArtifactsRequest { name: job.name.clone() };
+    Ok(answer(client.jobs.list_artifacts(request).await)?.artifacts)
+}
+
+async fn fetch(client: &mut Client, artifact: &pb::Artifact) -> Result<Tensor> {
+    let bytes = client.read_artifact(&artifact.name).await?;
+    tensor_from_bytes(artifact.data_type, &artifact.shape, &bytes)
+}
+
+/// Writes `DIR/00-NAME.npz` for each check, and pictures of the first cases.
+pub(super) async fn write(client: &mut Client, job: &pb::Job, cases: &Cases, folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
+    let artifacts = list(client, job).await?;
+    let checks = job.spec.as_ref().map_or(&[][..], |s| &s.checks);
+    for (index, check) in checks.iter().enumerate() {
+        let name = check.spec.split(':').next().unwrap_or_default();
+        let path = folder.join(format!("{index:02}-{name}.npz"));
+        let own: Vec<&pb::Artifact> = artifacts.iter().filter(|a| a.check_index as usize == index).collect();
+        npz(client, &own, cases, &path).await?;
+    }
+    for ((check, case, point), png) in pictures_of(client, &artifacts, cases, PICTURES).await? {
+        let name = check.map_or("x".to_owned(), |c| format!("{c:02}"));
+        let path = folder.join(format!("{name}-case{case:05}-{point}.png"));
+        fs::write(&path, png).map_err(|e| failed(&path, e))?;
+    }
+    eprintln!("wrote {} files of arrays to {}", checks.len(), folder.display());
+    Ok(())
+}
+
+/// One file: the ids of all cases, and each array with a row for each of them.
+async fn npz(client: &mut Client, artifacts: &[&pb::Artifact], cases: &Cases, path: &Path) -> Result<()> {
+    let file = BufWriter::new(File::create(path).map_err(|e| failed(path, e))?);
+    let mut archive = ZipWriter::new(file);
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
+    let begin = |archive: &mut ZipWriter<_>, name: &str| {
+        archive.start_file(format!("{name}.npy"), options).map_err(|e| failed(path, e))
+    };
+    begin(&mut archive, "case")?;
+    let width = cases.values().map(|id| id.chars().count()).max().unwrap_or(1).max(1);
+    let mut bytes = header(&format!("<U{width}"), &[cases.len()]);
+    for id in cases.values() {
+        let letters = id.chars().map(|c| c as u32).chain(std::iter::repeat(0)).take(width);
+        bytes.extend(letters.flat_map(u32::to_le_bytes));
+    }
+    archive.write_all(&bytes).map_err(|e| failed(path, e))?;
+    let mut arrays: BTreeMap<&str, Vec<&pb::Artifact>> = BTreeMap::new();
+    artifacts.iter().for_each(|a| arrays.entry(&a.array).or_default().push(a));
+    for (name, mut parts) in arrays {
+        parts.sort_by_key(|a| a.first_case);
+        begin(&mut archive, name)?;
+        rows(client, &parts, cases, &mut archive).await.map_err(|e| e.under("artifacts"))?;
+    }
+    archive.finish().map_err(|e| failed(path, e))?;
+    Ok(())
+}
+
+/// Writes an array part by part; cases without a part get zeros.
+async fn rows(client: &mut Client, parts: &[&pb::Artifact], cases: &Cases, out: &mut impl Write) -> Result<()> {
+    let written = |e: std::io::Error| Error::internal("writing an array", e);
+    let (mut next, mut begun) = (0u64, false);
+    let mut row = 0;
+    for part in parts {
+        let chunk = as_numpy(fetch(client, part).await?);
+        let per_case = points(part, parts, cases);
+        if !begun {
+            let mut shape = vec![cases.len()];
+            shape.extend((per_case > 1).then_some(per_case));
+            shape.extend(&chunk.shape()[1..]);
+            let kind = match chunk.dtype() {
+                crate::tensor::DType::F64 => "<f8",
+                crate::tensor::DType::I32 => "<i4",
+                crate::tensor::DType::I64 => "<i8",
+                crate::tensor::DType::U8 => "|u1",
+                _ => "<f4",
+            };
+            out.write_all(&header(kind, &shape)).map_err(written)?;
+            row = per_case * chunk.shape()[1..].iter().product::<usize>() * chunk.dtype().size();
+            begun = true;
+        }
+        for _ in next..part.first_case {
+            out.write_all(&vec![0; row]).map_err(written)?;
+        }
+        out.write_all(&chunk.to_bytes()).map_err(written)?;
+        next = part.first_case + (chunk.shape()[0] / per_case) as u64;
+    }
+    for _ in next..cases.len() as u64 {
+        out.write_all(&vec![0; row]).map_err(written)?;
+    }
+    Ok(())
+}
+
+/// Rows of an array that one case has: the points of its check.
+fn points(part: &pb::Artifact, parts: &[&pb::Artifact], cases: &Cases) -> usize {
+    let next = parts.iter().map(|p| p.first_case).filter(|f| *f > part.first_case).min();
+    let count = next.unwrap_or(cases.len() as u64) - part.first_case;
+    let rows = part.shape.first().copied().unwrap_or(1);
+    // A gap behind the part would make this a fraction below the truth; parts of one array have the same points.
+    usize::try_from(rows / count.clamp(1, rows.max(1))).unwrap_or(1).max(1)
+}
+
+/// Probe space: uint8 pictures as value / 255.
+fn as_numpy(tensor: Tensor) -> Tensor {
+    if let Tensor::U8(a) = tensor { Tensor::F32(a.mapv(|v| f32::from(v) / 255.0)) } else { tensor }
+}
+
+/// The start of an `.npy` file (numpy's NEP 1, version 1).
+fn header(kind: &str, shape: &[usize]) -> Vec<u8> {
+    let lengths: String = shape.iter().map(|n| format!("{n}, ")).collect();
+    let mut text = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({lengths}), }}");
+    // Ten bytes stand before the text; the data begin at a multiple of 64.
+    let padded = (10 + text.len() + 1).div_ceil(64) * 64 - 10;
+    text.extend(std::iter::repeat_n(' ', padded - text.len() - 1));
+    text.push('\n');
+    let length = u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes();
+    [b"\x93NUMPY\x01\x00", &length[..], text.as_bytes()].concat()
+}
+
+/// Pictures for a page: the first cases under every check.
+pub(super) async fn pictures(client: &mut Client, job: &pb::Job, cases: &Cases) -> Result<Pictures> {
+    let artifacts = list(client, job).await?;
+    pictures_of(client, &artifacts, cases, ON_PAGE).await
+}
+
+async fn pictures_of(client: &mut Client, artifacts: &[pb::Artifact], cases: &Cases, most: u64) -> Result<Pictures> {
+    let mut pictures = Pictures::new();
+    let wanted = |a: &&pb::Artifact| a.first_case < most && matches!(a.array.as_str(), "x" | "x_corrupted");
+    for artifact in artifacts.iter().filter(wanted) {
+        let own: Vec<&pb::Artifact> =
+            artifacts.iter().filter(|a| a.check_index == artifact.check_index && a.array == artifact.array).collect();
+        let per_case = points(artifact, &own, cases);
+        let rows = fetch(client, artifact).await?;
+        for row in 0..rows.shape()[0] {
+            let (case, point) = (artifact.first_case + (row / per_case) as u64, row % per_case);
+            let check = (artifact.array != "x").then_some(artifact.check_index);
+            if case < most
+                && let Some(png) = png(&rows.row(row))
+            {
+                pictures.entry((check, case, point)).or_insert(png);
+            }
+        }
+    }
+    Ok(pictures)
+}
+
+/// A picture with 1 or 3 channels, first or last, as PNG; `None` for anything else.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn png(row: &Tensor) -> Option<Vec<u8>> {
+    let order = match row.shape() {
+        [1 | 3, _, _] => [1, 2, 0],
+        [_, _, 1 | 3] => [0, 1, 2],
+        _ => return None,
+    };
+    let bytes = match row {
+        Tensor::U8(a) => a.clone(),
+        Tensor::F32(a) => a.mapv(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8),
+        _ => return None,
+    };
+    let view = bytes.view().permuted_axes(order.to_vec());
+    let (height, width) = (u32::try_from(view.shape()[0]).ok()?, u32::try_from(view.shape()[1]).ok()?);
+    let colour = if view.shape()[2] == 1 { image::ExtendedColorType::L8 } else { image::ExtendedColorType::Rgb8 };
+    let samples: Vec<u8> = view.iter().copied().collect();
+    let mut file = Vec::new();
+    let encoder = image::codecs::png::PngEncoder::new(&mut file);
+    image::ImageEncoder::write_image(encoder, &samples, width, height, colour).ok()?;
+    Some(file)
+}

@@ -1,0 +1,201 @@
+//! The client's side of the service.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio_stream::StreamExt;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+use super::serve::Within;
+use crate::api::pb::catalog_service_client::CatalogServiceClient;
+use crate::api::pb::job_service_client::JobServiceClient;
+use crate::api::pb::model_service_client::ModelServiceClient;
+use crate::api::pb::suite_service_client::SuiteServiceClient;
+use crate::api::{CASES_MAX, CHUNK_MAX, case_to_pb, error_from_status, pb};
+use crate::data::Case;
+use crate::error::{Error, Result};
+
+/// How long a broken connection is tried again without a message.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A stream without even a heartbeat for so long is dead.
+const SILENCE: Duration = Duration::from_secs(45);
+
+/// A connection to a service, which may live within this process.
+pub(super) struct Client {
+    pub(super) models: ModelServiceClient<Channel>,
+    pub(super) suites: SuiteServiceClient<Channel>,
+    pub(super) jobs: JobServiceClient<Channel>,
+    pub(super) catalog: CatalogServiceClient<Channel>,
+    within: Option<Within>,
+}
+
+impl Client {
+    /// Connects to `server`; without one, starts a service within this process.
+    pub(super) async fn connect(server: Option<&str>, slots: usize) -> Result<Self> {
+        let (within, channel) = match server {
+            Some(url) => (None, remote(url).await?),
+            None => {
+                let (within, channel) = Within::start(slots).await?;
+                (Some(within), channel)
+            }
+        };
+        Ok(Self {
+            models: ModelServiceClient::new(channel.clone()),
+            suites: SuiteServiceClient::new(channel.clone()).max_encoding_message_size(CASES_MAX),
+            jobs: JobServiceClient::new(channel.clone()).max_decoding_message_size(CASES_MAX),
+            catalog: CatalogServiceClient::new(channel),
+            within,
+        })
+    }
+
+    /// Ends what was started with the connection.
+    pub(super) async fn close(self) {
+        if let Some(within) = self.within {
+            within.stop().await;
+        }
+    }
+
+    /// Uploads an ONNX file with a signature (YAML, may be empty).
+    pub(super) async fn upload_model(&mut self, onnx: Vec<u8>, name: &str, signature: String) -> Result<pb::Model> {
+        use pb::upload_model_request::Message;
+        let sha256 = Sha256::digest(&onnx).iter().map(|b| format!("{b:02x}")).collect();
+        let header =
+            pb::UploadModelHeader { size_bytes: onnx.len() as u64, sha256, display_name: name.to_owned(), signature };
+        let message = |message| pb::UploadModelRequest { message: Some(message) };
+        let chunks = (0..onnx.len().div_ceil(CHUNK_MAX)).map(move |i| {
+            let (start, end) = (i * CHUNK_MAX, onnx.len().min((i + 1) * CHUNK_MAX));
+            message(Message::Chunk(pb::Chunk { offset: start as u64, data: onnx[start..end].to_vec() }))
+        });
+        let messages = std::iter::once(message(Message::Header(header))).chain(chunks);
+        answer(self.models.upload_model(tokio_stream::iter(messages)).await)
+    }
+
+    /// Uploads cases with default checks and gates.
+    pub(super) async fn upload_suite(
+        &mut self,
+        cases: Vec<Case>,
+        name: &str,
+        checks: &[String],
+        gates: &[String],
+    ) -> Result<pb::Suite> {
+        use pb::upload_suite_request::Message;
+        let header = pb::UploadSuiteHeader {
+            display_name: name.to_owned(),
+            checks: checks.iter().map(|spec| check(spec)).collect(),
+            gates: gates.to_vec(),
+            case_count: cases.len() as u64,
+        };
+        let message = |message| pb::UploadSuiteRequest { message: Some(message) };
+        let mut cases = cases.into_iter().map(case_to_pb).peekable();
+        // As many cases a message as fit into a chunk, at least one.
+        let batches = std::iter::from_fn(move || {
+            let mut batch = vec![cases.next()?];
+            let mut size = prost::Message::encoded_len(&batch[0]);
+            while let Some(case) = cases.next_if(|case| size + prost::Message::encoded_len(case) < CHUNK_MAX) {
+                size += prost::Message::encoded_len(&case);
+                batch.push(case);
+            }
+            Some(message(Message::Cases(pb::CaseBatch { cases: batch })))
+        });
+        let messages = std::iter::once(message(Message::Header(header))).chain(batches);
+        answer(self.suites.upload_suite(tokio_stream::iter(messages)).await)
+    }
+
+    /// Follows a job to its end; `each` is called with every message once, whatever connections break meanwhile.
+    pub(super) async fn watch(
+        &mut self,
+        job: &str,
+        mut each: impl FnMut(pb::stream_results_response::Message) -> Result<()>,
+    ) -> Result<pb::Done> {
+        use pb::stream_results_response::Message;
+        let (mut token, mut broken) = (String::new(), None);
+        loop {
+            let request = pb::StreamResultsRequest { name: job.to_owned(), resume_token: token.clone() };
+            let lost = match self.jobs.stream_results(request).await {
+                Err(status) => status,
+                Ok(response) => {
+                    let mut stream = Box::pin(response.into_inner().timeout(SILENCE));
+                    loop {
+                        match stream.next().await {
+                            Some(Ok(Ok(response))) => {
+                                broken = None;
+                                token = response.resume_token;
+                                match response.message {
+                                    Some(Message::Done(done)) => return Ok(done),
+                                    Some(message) => each(message)?,
+                                    None => {}
+                                }
+                            }
+                            Some(Ok(Err(status))) => break status,
+                            Some(Err(_)) => break Status::unavailable("the stream fell silent"),
+                            None => break Status::unavailable("the stream ended early"),
+                        }
+                    }
+                }
+            };
+            let since = *broken.get_or_insert_with(tokio::time::Instant::now);
+            // A broken transport shows as one of these; every other status is an answer.
+            let retry = matches!(lost.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal);
+            if !retry || since.elapsed() > PATIENCE {
+                return Err(error_from_status(&lost));
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// All bytes of an artifact.
+    pub(super) async fn read_artifact(&mut self, name: &str) -> Result<Vec<u8>> {
+        let request = pb::ReadArtifactRequest { name: name.to_owned(), offset: 0 };
+        let mut stream = answer(self.jobs.read_artifact(request).await)?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = stream.message().await.map_err(|s| error_from_status(&s))? {
+            bytes.extend(chunk.data);
+        }
+        Ok(bytes)
+    }
+}
+
+async fn remote(url: &str) -> Result<Channel> {
+    let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    let endpoint = Endpoint::from_shared(url.clone()).map_err(|e| Error::invalid("server", format!("{url}: {e}")))?;
+    let endpoint = endpoint.tcp_nodelay(true).connect_timeout(Duration::from_secs(10));
+    endpoint.connect().await.map_err(|e| {
+        let cause = std::error::Error::source(&e).map_or(String::new(), |s| format!(": {s}"));
+        Error::Unavailable(format!("no service answers at {url} ({e}{cause}); `assay serve` starts one"))
+    })
+}
+
+/// The body of an answer, or the error behind its status.
+pub(super) fn answer<T>(response: std::result::Result<tonic::Response<T>, Status>) -> Result<T> {
+    response.map(tonic::Response::into_inner).map_err(|status| error_from_status(&status))
+}
+
+/// A check as its SPEC.
+pub(super) fn check(spec: &str) -> pb::Check {
+    pb::Check { spec: spec.to_owned(), name: String::new(), params: None }
+}
+
+/// A file's bytes, or an error of `field`.
+pub(super) fn file(path: &Path, field: &str) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::invalid(field, format!("{}: {e}", path.display())))
+}
+
+/// A signature's YAML; a file of class names is read into it.
+pub(super) fn signature(path: Option<&Path>) -> Result<String> {
+    let Some(path) = path else { return Ok(String::new()) };
+    let refuse = |e: &dyn std::fmt::Display| Error::invalid("signature", format!("{}: {e}", path.display()));
+    let text = String::from_utf8(file(path, "signature")?).map_err(|e| refuse(&e))?;
+    let mut yaml: serde_norway::Value = serde_norway::from_str(&text).map_err(|e| refuse(&e))?;
+    let Some(classes) = yaml.get_mut("output").and_then(|o| o.get_mut("classes")) else { return Ok(text) };
+    let Some(name) = classes.as_str() else { return Ok(text) };
+    let names = path.parent().unwrap_or(Path::new(".")).join(name);
+    let list = String::from_utf8(file(&names, "signature.output.classes")?).map_err(|e| refuse(&e))?;
+    // A JSON (or YAML) list, or a name a line.
+    let list: Vec<String> =
+        serde_norway::from_str(&list).unwrap_or_else(|_| list.lines().map(|l| l.trim().to_owned()).collect());
+    *classes = serde_norway::to_value(list).map_err(|e| refuse(&e))?;
+    serde_norway::to_string(&yaml).map_err(|e| refuse(&e))
+}

@@ -1,0 +1,158 @@
+//! A job's page: one file without external loads.
+
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::artifacts::Pictures;
+use super::chart::{Curve, Dot, accuracy};
+use super::output::{outcome, title};
+use crate::api::pb;
+
+const STYLE: &str = "
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+table { border-collapse: collapse; } td, th { padding: .2rem .7rem; text-align: left; border-bottom: 1px solid #e4e4e4; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+.PASS, .held { color: #00714f; } .FAIL, .broken, .failed { color: #b03a00; } .INCONCLUSIVE { color: #8a6d00; }
+svg { max-width: 44rem; width: 100%; } svg text { font-size: 12px; fill: #444; }
+.grid { stroke: #e4e4e4; } .clean { stroke: #555; stroke-dasharray: 5 4; } .band { fill: #555; opacity: .1; }
+.pictures td { text-align: center; border: 0; font-size: .8rem; padding: .3rem; }
+.pictures img { width: 92px; height: 92px; object-fit: contain; image-rendering: auto; display: block; }
+.pictures img.small { image-rendering: pixelated; }
+footer { margin-top: 3rem; color: #777; font-size: .85rem; }
+";
+
+/// Text that cannot become markup.
+pub(super) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// The page of a finished job; `shown` are the verdicts of the first cases, whose pictures are given.
+pub(super) fn page(job: &pb::Job, report: &pb::Report, shown: &[pb::Verdict], pictures: &Pictures) -> String {
+    let spec = job.spec.clone().unwrap_or_default();
+    let mut html = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>assay report</title><style>{STYLE}</style><h1>assay report</h1>"
+    );
+    gates(&mut html, report);
+    let curves = curves(report);
+    if !curves.is_empty() {
+        html.push_str("<h2>Accuracy by severity</h2><p>Bars and the band are 95 % intervals.</p>");
+        html.push_str(&accuracy(&curves, clean(report).as_ref()));
+    }
+    metrics(&mut html, report);
+    for (index, check) in spec.checks.iter().enumerate() {
+        gallery(&mut html, u32::try_from(index).unwrap_or(u32::MAX), check, shown, pictures);
+    }
+    // Writing to a String cannot fail, here and below.
+    let _ = write!(
+        html,
+        "<footer>Job {}, seed {}, assay {}. The same model, cases, checks and seed give the same figures.</footer></html>",
+        escape(&job.name),
+        spec.seed,
+        env!("CARGO_PKG_VERSION")
+    );
+    html
+}
+
+fn gates(html: &mut String, report: &pb::Report) {
+    if report.gates.is_empty() {
+        return;
+    }
+    html.push_str("<h2>Gates</h2><table>");
+    for gate in &report.gates {
+        let (outcome, text, message) = (outcome(gate), escape(&gate.gate), escape(&gate.message));
+        let _ = write!(html, "<tr><td class=\"{outcome}\"><b>{outcome}</b><td>{text}<td>{message}");
+    }
+    html.push_str("</table>");
+}
+
+fn metrics(html: &mut String, report: &pb::Report) {
+    html.push_str("<h2>Metrics</h2><table><tr><th>check<th>metric<th class=\"number\">value<th class=\"number\">95 % interval<th class=\"number\">n");
+    for check in &report.checks {
+        for m in &check.metrics {
+            let count = m.count.map_or_else(|| m.n.to_string(), |count| format!("{count}/{}", m.n));
+            let _ = write!(
+                html,
+                "<tr><td>{}<td>{}<td class=\"number\">{:.4}<td class=\"number\">[{:.4}, {:.4}]<td class=\"number\">{count}",
+                escape(&title(check)),
+                escape(&m.name),
+                m.value,
+                m.low,
+                m.high
+            );
+        }
+    }
+    html.push_str("</table>");
+}
+
+fn severity(check: &pb::CheckReport) -> Option<f64> {
+    match check.params.as_ref()?.fields.get("severity")?.kind.as_ref()? {
+        prost_types::value::Kind::NumberValue(severity) => Some(*severity),
+        _ => None,
+    }
+}
+
+fn dot(check: &pb::CheckReport, at: f64) -> Option<Dot> {
+    let m = check.metrics.iter().find(|m| m.name == "accuracy")?;
+    Some(Dot { at, value: m.value, low: m.low, high: m.high })
+}
+
+fn clean(report: &pb::Report) -> Option<Dot> {
+    report.checks.iter().find(|c| c.name == "clean").and_then(|c| dot(c, 0.0))
+}
+
+fn curves(report: &pb::Report) -> Vec<Curve> {
+    let mut curves: Vec<Curve> = Vec::new();
+    for check in &report.checks {
+        let Some(dot) = severity(check).and_then(|s| dot(check, s)) else { continue };
+        match curves.iter_mut().find(|c| c.name == check.name) {
+            Some(curve) => curve.dots.push(dot),
+            None => curves.push(Curve { name: check.name.clone(), dots: vec![dot] }),
+        }
+    }
+    curves.iter_mut().for_each(|c| c.dots.sort_by(|a, b| a.at.total_cmp(&b.at)));
+    curves
+}
+
+/// The first cases under one check: a row a case, clean first.
+fn gallery(html: &mut String, index: u32, check: &pb::Check, shown: &[pb::Verdict], pictures: &Pictures) {
+    if !pictures.keys().any(|(of, ..)| *of == Some(index)) {
+        return;
+    }
+    let _ = write!(html, "<h2>{}</h2><table class=\"pictures\">", escape(&check.spec));
+    let cases: Vec<u64> = pictures.keys().filter(|(of, ..)| of.is_none()).map(|(_, case, _)| *case).collect();
+    for case in cases {
+        html.push_str("<tr>");
+        let own: Vec<&pb::Verdict> = shown.iter().filter(|v| v.case_index == case && v.check_index == index).collect();
+        if let (Some(png), Some(first)) = (pictures.get(&(None, case, 0)), own.first()) {
+            let label = first.label.map_or("?".to_owned(), |l| l.to_string());
+            cell(html, png, &format!("clean, label {label}"), "");
+        }
+        for (point, verdict) in own.iter().enumerate() {
+            if let Some(png) = pictures.get(&(Some(index), case, point)) {
+                let params: Vec<String> = verdict
+                    .params
+                    .iter()
+                    .flat_map(|p| crate::api::struct_to_map(p))
+                    .map(|(_, v)| v.to_string())
+                    .collect();
+                let predicted = verdict.predicted.map_or("?".to_owned(), |p| p.to_string());
+                let class = if verdict.outcome() == pb::Outcome::Held { "held" } else { "broken" };
+                cell(html, png, &format!("{}: {predicted}", params.join(", ")), class);
+            }
+        }
+    }
+    html.push_str("</table>");
+}
+
+fn cell(html: &mut String, png: &[u8], caption: &str, class: &str) {
+    let (data, small) = (BASE64_STANDARD.encode(png), if png.len() < 4096 { "small" } else { "" });
+    let caption = escape(caption);
+    let _ = write!(
+        html,
+        "<td class=\"{class}\"><img class=\"{small}\" alt=\"{caption}\" src=\"data:image/png;base64,{data}\">{caption}"
+    );
+}

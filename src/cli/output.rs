@@ -1,0 +1,184 @@
+//! Results on stdout.
+
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::{Map, Value, json};
+
+use super::run::Cases;
+use crate::api::{pb, struct_to_map};
+use crate::error::{Error, Result};
+use crate::suite::{Check, write_spec};
+
+/// Cases whose verdicts are kept for the page.
+const SHOWN: u64 = 8;
+
+/// Verdicts as lines, in the order of cases, then checks, then points, whatever order shards come in.
+pub(super) struct Lines {
+    print: bool,
+    /// Verdicts that each case gets; 0 if that is not known.
+    each: usize,
+    next: u64,
+    waiting: BTreeMap<u64, Vec<pb::Verdict>>,
+    pub(super) cases: Cases,
+    /// Verdicts of the first cases.
+    pub(super) shown: Vec<pb::Verdict>,
+}
+
+impl Lines {
+    pub(super) fn new(job: &pb::Job, print: bool) -> Self {
+        let checks = job.spec.as_ref().map_or(&[][..], |spec| &spec.checks);
+        // A service with probes that this program does not know: its lines come at the end.
+        let points = checks.iter().map(|c| Check::parse(&c.spec).map(|c| c.len())).sum::<Result<usize>>();
+        let each = points.unwrap_or(0);
+        Self { print, each, next: 0, waiting: BTreeMap::new(), cases: Cases::new(), shown: Vec::new() }
+    }
+
+    /// Takes in a shard's verdicts; prints the cases that are complete and next in order.
+    pub(super) fn add(&mut self, verdicts: Vec<pb::Verdict>) -> Result<()> {
+        for verdict in verdicts {
+            self.cases.entry(verdict.case_index).or_insert_with(|| verdict.case_id.clone());
+            if verdict.case_index < SHOWN {
+                self.shown.push(verdict.clone());
+            }
+            if self.print {
+                self.waiting.entry(verdict.case_index).or_default().push(verdict);
+            }
+        }
+        while self.each > 0 && self.waiting.get(&self.next).is_some_and(|v| v.len() == self.each) {
+            self.flush(self.next)?;
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// Prints what is left.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        self.shown.sort_by_key(|v| (v.case_index, v.check_index));
+        let left: Vec<u64> = self.waiting.keys().copied().collect();
+        left.into_iter().try_for_each(|case| self.flush(case))
+    }
+
+    fn flush(&mut self, case: u64) -> Result<()> {
+        let mut verdicts = self.waiting.remove(&case).unwrap_or_default();
+        // Stable, so that the points of a check stay in their order.
+        verdicts.sort_by_key(|v| v.check_index);
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        let written = verdicts.into_iter().try_for_each(|v| writeln!(out, "{}", line(v))).and_then(|()| out.flush());
+        written.map_err(|e| Error::internal("writing to stdout", e))
+    }
+}
+
+/// A number as JSON, without a fraction where it has none.
+fn number(value: f64) -> Value {
+    #[allow(clippy::cast_possible_truncation)]
+    if value.fract() == 0.0 && value.abs() < 1e15 { json!(value as i64) } else { json!(value) }
+}
+
+fn line(verdict: pb::Verdict) -> Value {
+    let outcome = match verdict.outcome() {
+        pb::Outcome::Held => "held",
+        pb::Outcome::Broken => "broken",
+        pb::Outcome::Skipped => "skipped",
+        pb::Outcome::Failed => "failed",
+        pb::Outcome::Unspecified => "unspecified",
+    };
+    let measures: BTreeMap<String, f64> = verdict.measures.into_iter().collect();
+    let mut line = json!({
+        "case": verdict.case_id,
+        "check": verdict.check,
+        "name": verdict.probe,
+        "params": verdict.params.as_ref().map(struct_to_map).unwrap_or_default(),
+        "outcome": outcome,
+        "label": verdict.label.map(number),
+        "predicted_clean": verdict.predicted_clean.map(number),
+        "predicted": verdict.predicted.map(number),
+        "measures": measures,
+        "seed": verdict.seed,
+    });
+    if !verdict.reason.is_empty() {
+        line["reason"] = json!(verdict.reason);
+    }
+    line
+}
+
+fn metric(m: &pb::Metric) -> Value {
+    let mut value = json!({"name": m.name, "value": m.value, "low": m.low, "high": m.high, "n": m.n, "count": m.count});
+    if !m.slice.is_empty() {
+        value["slice"] = json!(m.slice);
+    }
+    value
+}
+
+/// The report as one line of JSON.
+pub(super) fn json(report: &pb::Report) -> Result<()> {
+    let check = |c: &pb::CheckReport| {
+        let params = c.params.as_ref().map(struct_to_map).unwrap_or_default();
+        json!({"check": c.check, "name": c.name, "params": params, "metrics": c.metrics.iter().map(metric).collect::<Vec<_>>()})
+    };
+    let gate = |g: &pb::GateReport| json!({"gate": g.gate, "outcome": outcome(g), "passed": g.passed, "metric": g.metric.as_ref().map(metric), "message": g.message});
+    let whole = json!({"report": {
+        "checks": report.checks.iter().map(check).collect::<Vec<_>>(),
+        "findings": [],
+        "gates": report.gates.iter().map(gate).collect::<Vec<_>>(),
+        "verdict": report.verdict,
+    }});
+    writeln!(std::io::stdout().lock(), "{whole}").map_err(|e| Error::internal("writing to stdout", e))
+}
+
+/// `PASS`, `FAIL` or `INCONCLUSIVE`.
+pub(super) fn outcome(gate: &pb::GateReport) -> &'static str {
+    match gate.outcome() {
+        pb::GateOutcome::Pass => "PASS",
+        pb::GateOutcome::Fail => "FAIL",
+        _ => "INCONCLUSIVE",
+    }
+}
+
+/// How a line of the report is called: the SPEC of one point, or the check's curve.
+pub(super) fn title(check: &pb::CheckReport) -> String {
+    let params: Map<String, Value> = check.params.as_ref().map(struct_to_map).unwrap_or_default();
+    write_spec(&check.name, &params)
+}
+
+/// A title for people: severities in short.
+fn short(check: &pb::CheckReport) -> String {
+    let title = title(check).replace(":severity=", " ");
+    if title.ends_with("[1,2,3,4,5]") { title.replace("[1,2,3,4,5]", "1-5") } else { title }
+}
+
+/// The report as a table of at most 80 columns: a line for a point of a check, or for its curve.
+pub(super) fn table(report: &pb::Report) -> Result<()> {
+    let mut table = Table::new();
+    let ranked = report.checks.iter().flat_map(|c| &c.metrics).any(|m| m.name == "top5_accuracy");
+    let header = ["check", "metric", "value", "95 % interval", "n", "top 5"];
+    table.load_style(presets::NOTHING).set_header(&header[..if ranked { 6 } else { 5 }]);
+    for check in &report.checks {
+        let top5 = check.metrics.iter().find(|m| m.name == "top5_accuracy");
+        for m in check.metrics.iter().filter(|m| m.name != "top5_accuracy") {
+            let interval = format!("[{:.4}, {:.4}]", m.low, m.high);
+            let count = m.count.map_or_else(|| m.n.to_string(), |count| format!("{count}/{}", m.n));
+            let top5 = top5.map_or(String::new(), |m| format!("{:.4}", m.value));
+            let row = [short(check), m.name.clone(), format!("{:.4}", m.value), interval, count, top5];
+            table.add_row(row.into_iter().take(if ranked { 6 } else { 5 }));
+        }
+    }
+    for column in 2..6 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        if let Some(column) = table.column_mut(column) {
+            column.set_padding((0, 1));
+        }
+    }
+    let mut text = table.trim_fmt();
+    for gate in &report.gates {
+        text.push_str(&format!("\n{:<12} {}\n             {}", outcome(gate), gate.gate, gate.message));
+    }
+    let counts: BTreeMap<&String, &u64> = report.counts.iter().collect();
+    let counts = counts.into_iter().map(|(outcome, n)| format!("{n} {outcome}")).collect::<Vec<_>>().join(", ");
+    let verdict = if report.gates.is_empty() && report.verdict == "pass" { "done" } else { &report.verdict };
+    writeln!(std::io::stdout().lock(), "{text}\n\n{verdict}: {counts}")
+        .map_err(|e| Error::internal("writing to stdout", e))
+}

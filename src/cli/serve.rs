@@ -1,0 +1,109 @@
+//! The service, on a socket or within this process. The only place where the command line meets the API's side.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Channel, Endpoint};
+
+use super::Ended;
+use super::args::Serve;
+use crate::api;
+use crate::error::{Error, Result};
+use crate::lab::engines::{Engine, memory, sqlite};
+use crate::lab::{Lab, Limits, Pool};
+
+/// Buffer of the pipe between client and service within a process.
+const PIPE: usize = 1 << 20;
+
+/// Slots where nobody says: one for each processor.
+pub(super) fn slots(given: Option<usize>) -> usize {
+    given.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get)).max(1)
+}
+
+fn engine(url: &str) -> Result<Engine> {
+    match url.split_once(':') {
+        Some(("sqlite", dir)) if !dir.is_empty() => sqlite::open(Path::new(dir)),
+        None if url == "memory" => memory::open(),
+        _ => Err(Error::invalid("engine", format!("`{url}` was found, `sqlite:DIR` or `memory` was expected"))),
+    }
+}
+
+/// `assay serve`: until a signal ends it, with shards given back.
+pub(super) async fn serve(args: &Serve) -> Result<Ended> {
+    let lab = Lab::new(engine(&args.engine)?, Limits::default());
+    let slots = slots(args.slots);
+    let listener =
+        TcpListener::bind(args.listen).await.map_err(|e| Error::invalid("listen", format!("{}: {e}", args.listen)))?;
+    let address = listener.local_addr().map_err(|e| Error::internal("listening", e))?;
+    lab.recover_all().await?;
+    let routes = api::routes(&lab, slots).await?;
+    let pool = Pool::start(&lab, slots);
+    eprintln!("listening on {address}");
+    // Without TCP_NODELAY small messages wait for one another's acknowledgements.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let (closing, closed) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(api::server().add_routes(routes).serve_with_incoming_shutdown(incoming, async {
+        // An error means that the sender is gone, which is the same.
+        let _ = closed.await;
+    }));
+    interrupted().await?;
+    eprintln!("stopping");
+    pool.stop().await;
+    let _ = closing.send(());
+    // Streams that follow a job would keep the server for as long as the job; they resume elsewhere.
+    let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
+    Ok(Ended::Passed)
+}
+
+/// Waits for SIGINT or SIGTERM.
+async fn interrupted() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut term = signal(SignalKind::terminate()).map_err(|e| Error::internal("signals", e))?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = term.recv() => {}
+    }
+    Ok(())
+}
+
+/// A service within this process, in memory; gone when dropped.
+pub(super) struct Within {
+    pool: Option<Pool>,
+    server: JoinHandle<()>,
+}
+
+impl Within {
+    /// Starts it; the channel is the only way in.
+    pub(super) async fn start(slots: usize) -> Result<(Self, Channel)> {
+        let lab = Lab::new(memory::open()?, Limits::default());
+        let routes = api::routes(&lab, slots).await?;
+        let pool = Pool::start(&lab, slots);
+        let (near, far) = tokio::io::duplex(PIPE);
+        let incoming = tokio_stream::once(Ok::<_, std::io::Error>(far));
+        let server = tokio::spawn(async move {
+            if let Err(error) = api::server().add_routes(routes).serve_with_incoming(incoming).await {
+                tracing::error!(%error, "the service within this process ended");
+            }
+        });
+        let mut near = Some(near);
+        let connector = tower::service_fn(move |_: tonic::transport::Uri| {
+            let taken = near.take().map(TokioIo::new);
+            async move { taken.ok_or_else(|| std::io::Error::other("the service within this process has ended")) }
+        });
+        let channel = Endpoint::from_static("http://within.process").connect_with_connector(connector).await;
+        let channel = channel.map_err(|e| Error::internal("the service within this process", e))?;
+        Ok((Self { pool: Some(pool), server }, channel))
+    }
+
+    /// Ends the slots before the process does.
+    pub(super) async fn stop(mut self) {
+        if let Some(pool) = self.pool.take() {
+            pool.stop().await;
+        }
+        self.server.abort();
+    }
+}

@@ -1,0 +1,211 @@
+//! The caller's part of a signature, and how it completes what the ONNX file says.
+
+use serde::Deserialize;
+
+use super::onnx::{Graph, Port};
+use super::signature::{Geometry, Input, Layout, OutputKind, Preprocess, Task};
+use crate::error::{Error, Result, Violations};
+use crate::tensor::DType;
+
+/// What a caller declares; everything may be left out.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Declared {
+    pub(super) task: Option<Task>,
+    input: Vec<DeclaredInput>,
+    pub(super) output: DeclaredOutput,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DeclaredInput {
+    name: Option<String>,
+    dtype: Option<DType>,
+    shape: Option<Vec<usize>>,
+    layout: Option<Layout>,
+    range: Option<[f64; 2]>,
+    geometry: Vec<Geometry>,
+    preprocess: Vec<Preprocess>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DeclaredOutput {
+    pub(super) name: Option<String>,
+    pub(super) kind: Option<OutputKind>,
+    pub(super) size: Option<usize>,
+    pub(super) classes: Vec<String>,
+}
+
+impl Declared {
+    /// Reads a caller's YAML; empty text declares nothing.
+    pub(super) fn parse(yaml: &str) -> Result<Self> {
+        if yaml.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let refuse = |e: &dyn std::fmt::Display| Error::invalid("signature", format!("cannot be read: {e}"));
+        // Through JSON, where a step such as `resize: {...}` is a plain map; YAML's own enums want tags.
+        let mut value: serde_json::Value = serde_norway::from_str(yaml).map_err(|e| refuse(&e))?;
+        // A lone input may stand without its list.
+        if let Some(input) = value.get_mut("input").filter(|input| input.is_object()) {
+            *input = serde_json::Value::Array(vec![input.take()]);
+        }
+        serde_json::from_value(value).map_err(|e| refuse(&e))
+    }
+
+    /// The graph's inputs, each completed by what was declared for it.
+    pub(super) fn inputs(&self, graph: &Graph) -> Result<Vec<Input>> {
+        let declared = &self.input;
+        let mut violations = Violations::default();
+        let names = || graph.inputs.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ");
+        for (i, d) in declared.iter().enumerate() {
+            if d.name.as_ref().map_or(graph.inputs.len() > 1, |n| graph.inputs.iter().all(|p| p.name != *n)) {
+                let found = d.name.as_ref().map_or("no name".to_owned(), |n| format!("`{n}`"));
+                let message = format!("{found} was found, the graph has the inputs {}", names());
+                violations.catch(Err::<(), _>(Error::invalid(format!("signature.input[{i}].name"), message)))?;
+            }
+        }
+        let nothing = DeclaredInput::default();
+        let mut inputs = Vec::new();
+        for port in &graph.inputs {
+            let own = declared.iter().find(|d| d.name.as_ref().is_none_or(|n| *n == port.name)).unwrap_or(&nothing);
+            inputs.extend(
+                violations.catch(input(port, own).map_err(|e| e.under(&format!("signature.input({})", port.name))))?,
+            );
+        }
+        violations.finish()?;
+        Ok(inputs)
+    }
+}
+
+/// One input: the file's types, the caller's meaning.
+fn input(port: &Port, own: &DeclaredInput) -> Result<Input> {
+    let Some(dtype) = port.dtype.filter(|d| *d != DType::Text) else {
+        return Err(Error::invalid(
+            "dtype",
+            "the graph wants a type that is not supported; float, integer or uint8 are",
+        ));
+    };
+    if let Some(declared) = own.dtype.filter(|d| *d != dtype) {
+        let message = format!("{} was declared, the graph says {}", declared.name(), dtype.name());
+        return Err(Error::invalid("dtype", message));
+    }
+    let shape = shape(port, own)?;
+    let layout = own.layout.unwrap_or_else(|| guess(dtype, &shape));
+    let input = Input {
+        name: port.name.clone(),
+        dtype,
+        layout,
+        range: own.range,
+        geometry: own.geometry.clone(),
+        preprocess: own.preprocess.clone(),
+        shape,
+    };
+    check(&input, own.layout.is_some())?;
+    Ok(input)
+}
+
+/// Lengths after the sample axis: the file's where it fixes them, else the caller's.
+fn shape(port: &Port, own: &DeclaredInput) -> Result<Vec<usize>> {
+    let axes = port.axes.get(1..).unwrap_or_default();
+    // A centred crop fixes open sides of a picture.
+    let side = own.geometry.iter().rev().find_map(|g| if let Geometry::Crop(c) = g { Some(c.center) } else { None });
+    if let Some(declared) = &own.shape
+        && declared.len() != axes.len()
+    {
+        let message = format!("{declared:?} was declared, the graph has {} axes after the sample axis", axes.len());
+        return Err(Error::invalid("shape", message));
+    }
+    axes.iter()
+        .enumerate()
+        .map(|(i, axis)| {
+            let declared = own.shape.as_ref().map(|s| s[i]);
+            match (axis.fixed(), declared.or(side)) {
+                (Some(0), _) | (None, Some(0)) => Err(Error::invalid("shape", format!("axis {} has length 0", i + 1))),
+                (Some(n), _) if declared.is_some_and(|d| d != n) => Err(Error::invalid(
+                    "shape",
+                    format!("axis {} was declared {declared:?}, the graph says {n}", i + 1),
+                )),
+                (Some(n), _) | (None, Some(n)) => Ok(n),
+                (None, None) => {
+                    let advice = "declare the shape without the sample axis, such as shape: [3, 224, 224]";
+                    Err(Error::invalid("shape", format!("axis {} is open in the graph ({axis:?}); {advice}", i + 1)))
+                }
+            }
+        })
+        .collect()
+}
+
+fn guess(dtype: DType, shape: &[usize]) -> Layout {
+    match (shape, dtype) {
+        ([_, _, 1 | 3], _) if !matches!(shape[0], 1 | 3) => Layout::Nhwc,
+        ([_, _, _], _) => Layout::Nchw,
+        ([_, _], _) => Layout::Ntf,
+        ([_], DType::I32 | DType::I64) => Layout::Nt,
+        _ => Layout::Nf,
+    }
+}
+
+/// Contradictions inside one input; `declared` says that the layout is the caller's.
+fn check(input: &Input, declared: bool) -> Result<()> {
+    let rank = match input.layout {
+        Layout::Nchw | Layout::Nhwc => 3,
+        Layout::Ntf => 2,
+        Layout::Nf | Layout::Nt | Layout::Bytes => 1,
+    };
+    // A guessed layout is only a word for what no layout fits.
+    if declared && input.shape.len() != rank {
+        let message = format!("{:?} has {rank} axes after the sample axis, the graph {:?}", input.layout, input.shape);
+        return Err(Error::invalid("layout", message));
+    }
+    if let Some([low, high]) = input.range
+        && (!low.is_finite() || !high.is_finite() || low >= high)
+    {
+        return Err(Error::invalid(
+            "range",
+            format!("[{low}, {high}] was found, a lower and a higher number were expected"),
+        ));
+    }
+    if !input.geometry.is_empty() && !input.is_image() {
+        return Err(Error::invalid("geometry", "stands for pictures alone; the layout is not that of a picture"));
+    }
+    if !input.preprocess.is_empty() && !matches!(input.dtype, DType::F32 | DType::F64) {
+        return Err(Error::invalid(
+            "preprocess",
+            format!("the graph wants {}, which is not normalised", input.dtype.name()),
+        ));
+    }
+    input
+        .preprocess
+        .iter()
+        .enumerate()
+        .try_for_each(|(i, step)| figures(input, step).map_err(|e| e.under(&format!("preprocess[{i}]"))))
+}
+
+fn figures(input: &Input, step: &Preprocess) -> Result<()> {
+    let channels = channels(input);
+    match step {
+        Preprocess::Scale(factor) if *factor == 0.0 || !factor.is_finite() => {
+            Err(Error::invalid("scale", format!("{factor} was found, a number other than 0 was expected")))
+        }
+        Preprocess::Scale(_) => Ok(()),
+        Preprocess::Normalize { mean, std } => {
+            for (field, figures) in [("mean", mean.values()), ("std", std.values())] {
+                if figures.len() != 1 && figures.len() != channels {
+                    let message = format!("{} numbers were found, 1 or {channels} were expected", figures.len());
+                    return Err(Error::invalid(field, message));
+                }
+                if figures.iter().any(|f| !f.is_finite() || (field == "std" && *f <= 0.0)) {
+                    return Err(Error::invalid(field, format!("{figures:?} was found; std must be above 0")));
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Length of the channel (or feature) axis.
+pub(super) fn channels(input: &Input) -> usize {
+    let axis = if input.layout == Layout::Nchw { input.shape.first() } else { input.shape.last() };
+    axis.copied().unwrap_or(1)
+}

@@ -1,0 +1,206 @@
+//! What an ONNX file says of itself, read without running anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
+use tract_onnx::pb::type_proto::Value as TypeValue;
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto, ValueInfoProto};
+use tract_onnx::prelude::Framework;
+
+use crate::error::{Error, Result};
+use crate::tensor::DType;
+
+/// Most nodes of a graph, subgraphs included.
+const NODES_MAX: usize = 100_000;
+
+/// An axis of an input or output as the file declares it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Axis {
+    Fixed(usize),
+    /// A symbol such as `batch`, or nothing at all.
+    Open(String),
+}
+
+impl Axis {
+    /// The length, where the file fixes it.
+    pub fn fixed(&self) -> Option<usize> {
+        if let Self::Fixed(n) = self { Some(*n) } else { None }
+    }
+}
+
+/// An input or output of the graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    pub name: String,
+    /// `None` where the type is one that assay does not carry, such as float16.
+    pub dtype: Option<DType>,
+    pub axes: Vec<Axis>,
+}
+
+/// A checked ONNX file.
+pub struct Graph {
+    pub(super) proto: ModelProto,
+    pub inputs: Vec<Port>,
+    pub outputs: Vec<Port>,
+    /// Operators with their number of nodes, by name; subgraphs included.
+    pub operators: BTreeMap<String, u32>,
+    /// Opset versions by domain.
+    pub opsets: BTreeMap<String, i64>,
+    /// Elements of all initializers.
+    pub parameters: u64,
+}
+
+impl Graph {
+    /// Reads `onnx`; refuses what is not an ONNX file, external data wherever it can stand, operators that cannot be run.
+    pub fn read(onnx: &[u8]) -> Result<Self> {
+        if onnx.is_empty() {
+            return Err(refuse("is empty; an ONNX file was expected"));
+        }
+        let proto = tract_onnx::onnx()
+            .proto_model_for_read(&mut &onnx[..])
+            .map_err(|e| refuse(&format!("is not an ONNX file, or is cut off: {e:#}")))?;
+        let mut walk = Walk::default();
+        walk.model(&proto)?;
+        let Some(graph) = &proto.graph else { return Err(refuse("holds no graph; is it an ONNX file?")) };
+        let given = |name: &str| graph.initializer.iter().any(|t| t.name == name);
+        let inputs: Vec<Port> = graph.input.iter().filter(|i| !given(&i.name)).map(port).collect();
+        let outputs: Vec<Port> = graph.output.iter().map(port).collect();
+        if inputs.is_empty() || outputs.is_empty() {
+            let found = format!("has {} inputs and {} outputs; one of each is the least", inputs.len(), outputs.len());
+            return Err(refuse(&found));
+        }
+        let known = tract_onnx::onnx().op_register.0;
+        let runs = |op: &String| known.contains_key(op) && !walk.foreign.contains(op);
+        let unknown: Vec<&str> = walk.operators.keys().filter(|op| !runs(op)).map(String::as_str).collect();
+        if !unknown.is_empty() {
+            return Err(refuse(&format!("uses operators that cannot be run: {}", unknown.join(", "))));
+        }
+        let opsets = proto.opset_import.iter().map(|o| (o.domain.clone(), o.version)).collect();
+        Ok(Self { inputs, outputs, operators: walk.operators, opsets, parameters: walk.parameters, proto })
+    }
+
+    /// The operator that makes `output`, looking through operators that only move values.
+    pub fn last_operator(&self, output: &str) -> Option<&str> {
+        let graph = self.proto.graph.as_ref()?;
+        let mut name = output;
+        // A graph without cycles ends the walk; a malicious one is cut off by its own number of nodes.
+        for _ in 0..=graph.node.len() {
+            let node = graph.node.iter().find(|n| n.output.iter().any(|o| o == name))?;
+            match node.op_type.as_str() {
+                "Identity" | "Cast" | "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" => name = node.input.first()?,
+                other => return Some(other),
+            }
+        }
+        None
+    }
+}
+
+/// Most elements that the bytes of a tensor can stand for (4-bit types hold two a byte), so that a declared shape
+/// cannot ask for memory that the file does not fill.
+fn held(tensor: &TensorProto) -> u64 {
+    let typed = [tensor.float_data.len(), tensor.double_data.len(), tensor.int32_data.len(), tensor.int64_data.len()];
+    let other = [tensor.uint64_data.len(), tensor.string_data.len(), 2 * tensor.raw_data.len()];
+    typed.into_iter().chain(other).sum::<usize>() as u64
+}
+
+fn refuse(message: &str) -> Error {
+    Error::invalid("model", format!("the file {message}"))
+}
+
+fn port(info: &ValueInfoProto) -> Port {
+    let tensor = info.r#type.as_ref().and_then(|t| t.value.as_ref()).map(|TypeValue::TensorType(t)| t);
+    let axis = |dim: Option<&Dim>| match dim {
+        Some(Dim::DimValue(n)) => usize::try_from(*n).map_or(Axis::Open(String::new()), Axis::Fixed),
+        Some(Dim::DimParam(name)) => Axis::Open(name.clone()),
+        None => Axis::Open(String::new()),
+    };
+    let shape = tensor.and_then(|t| t.shape.as_ref());
+    let axes = shape.map_or(Vec::new(), |s| s.dim.iter().map(|d| axis(d.value.as_ref())).collect());
+    Port { name: info.name.clone(), dtype: tensor.and_then(|t| dtype(t.elem_type)), axes }
+}
+
+fn dtype(code: i32) -> Option<DType> {
+    Some(match DataType::try_from(code).ok()? {
+        DataType::Float => DType::F32,
+        DataType::Double => DType::F64,
+        DataType::Int32 => DType::I32,
+        DataType::Int64 => DType::I64,
+        DataType::Uint8 => DType::U8,
+        DataType::Bool => DType::Bool,
+        DataType::String => DType::Text,
+        _ => return None,
+    })
+}
+
+/// Walks every place where a tensor or a node can stand.
+#[derive(Default)]
+struct Walk {
+    operators: BTreeMap<String, u32>,
+    /// Operators outside of ONNX's own domain. tract has some of `ai.onnx.ml`, but its tree ensembles do not answer as
+    /// onnxruntime's do, so none is trusted.
+    foreign: BTreeSet<String>,
+    nodes: usize,
+    parameters: u64,
+}
+
+impl Walk {
+    fn model(&mut self, model: &ModelProto) -> Result<()> {
+        model.graph.iter().try_for_each(|g| self.graph(g))?;
+        model.functions.iter().flat_map(|f| &f.node).try_for_each(|n| self.node(n))?;
+        let training = model.training_info.iter().flat_map(|t| t.initialization.iter().chain(&t.algorithm));
+        // What only training needs is not run, so its operators do not count; its tensors are checked all the same.
+        let mut aside = Self::default();
+        training.into_iter().try_for_each(|g| aside.graph(g))
+    }
+
+    fn graph(&mut self, graph: &GraphProto) -> Result<()> {
+        for tensor in &graph.initializer {
+            let elements = tensor.dims.iter().try_fold(1u64, |n, &d| n.checked_mul(u64::try_from(d).ok()?));
+            self.tensor(tensor)?;
+            match elements {
+                Some(n) if n <= held(tensor) => self.parameters = self.parameters.saturating_add(n),
+                _ => {
+                    let (name, dims) = (&tensor.name, &tensor.dims);
+                    return Err(refuse(&format!(
+                        "declares the initializer `{name}` with shape {dims:?}, but holds less"
+                    )));
+                }
+            }
+        }
+        graph.sparse_initializer.iter().try_for_each(|t| self.sparse(t))?;
+        graph.node.iter().try_for_each(|n| self.node(n))
+    }
+
+    fn node(&mut self, node: &NodeProto) -> Result<()> {
+        self.nodes += 1;
+        if self.nodes > NODES_MAX {
+            let what = "the number of nodes in the model".to_owned();
+            return Err(Error::Exhausted { limit: "model_nodes".to_owned(), value: NODES_MAX as u64, what });
+        }
+        *self.operators.entry(node.op_type.clone()).or_default() += 1;
+        if !matches!(node.domain.as_str(), "" | "ai.onnx") {
+            self.foreign.insert(node.op_type.clone());
+        }
+        for attribute in &node.attribute {
+            attribute.t.iter().chain(&attribute.tensors).try_for_each(|t| self.tensor(t))?;
+            attribute.sparse_tensor.iter().chain(&attribute.sparse_tensors).try_for_each(|t| self.sparse(t))?;
+            attribute.g.iter().chain(&attribute.graphs).try_for_each(|g| self.graph(g))?;
+        }
+        Ok(())
+    }
+
+    fn sparse(&self, sparse: &SparseTensorProto) -> Result<()> {
+        sparse.values.iter().chain(&sparse.indices).try_for_each(|t| self.tensor(t))
+    }
+
+    #[allow(clippy::unused_self)]
+    fn tensor(&self, tensor: &TensorProto) -> Result<()> {
+        let external = tensor.data_location == Some(DataLocation::External as i32);
+        if external || !tensor.external_data.is_empty() {
+            let advice = "external data is never read; save the model as one file";
+            return Err(refuse(&format!("keeps the tensor `{}` outside of itself: {advice}", tensor.name)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+//! Blobs as files named by their SHA-256.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+use tokio::task::spawn_blocking;
+
+use super::{Blobs, Staged};
+use crate::error::{Error, Result};
+
+/// `<dir>/blobs/<aa>/<digest>`, with `<dir>/staging` for what is under way.
+pub(super) struct Files {
+    dir: PathBuf,
+    next: AtomicU64,
+}
+
+impl Files {
+    /// Opens (or makes) the folders; what was left under way by an earlier process is removed.
+    pub(super) fn open(dir: &Path) -> Result<Self> {
+        let staging = dir.join("staging");
+        if staging.exists() {
+            fs::remove_dir_all(&staging).map_err(|e| io("clearing the staging folder", &e))?;
+        }
+        for folder in [staging, dir.join("blobs")] {
+            fs::create_dir_all(&folder).map_err(|e| io("making the data folder", &e))?;
+        }
+        Ok(Self { dir: dir.to_owned(), next: AtomicU64::new(0) })
+    }
+
+    /// Where a blob lies. Nothing but 64 hexadecimal digits ever becomes a path.
+    fn path(&self, digest: &str) -> Result<PathBuf> {
+        let sound = digest.len() == 64 && digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if !sound {
+            return Err(Error::invalid("digest", "64 lower-case hexadecimal digits were expected"));
+        }
+        Ok(self.dir.join("blobs").join(&digest[..2]).join(digest))
+    }
+}
+
+/// Errors of the file system as the caller sees them.
+fn io(what: &str, e: &std::io::Error) -> Error {
+    if e.kind() == std::io::ErrorKind::StorageFull {
+        return Error::Exhausted { limit: "disk".to_owned(), value: 0, what: what.to_owned() };
+    }
+    Error::internal(what, e)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    spawn_blocking(work).await.map_err(|e| Error::internal("file task", e))?
+}
+
+/// A file in the staging folder, removed when dropped.
+struct Draft {
+    path: PathBuf,
+    /// `None` only while a write is under way, or after one was interrupted.
+    open: Option<(File, Sha256)>,
+    size: u64,
+    blobs: PathBuf,
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // After publishing there is nothing to remove; a failure here is cleared at the next open.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[async_trait]
+impl Staged for Draft {
+    async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let interrupted = || Error::internal("upload", "an earlier write was interrupted");
+        let (mut file, mut hash) = self.open.take().ok_or_else(interrupted)?;
+        let bytes = bytes.to_vec();
+        let written = bytes.len() as u64;
+        self.open = Some(
+            blocking(move || {
+                file.write_all(&bytes).map_err(|e| io("writing a blob", &e))?;
+                hash.update(&bytes);
+                Ok((file, hash))
+            })
+            .await?,
+        );
+        self.size += written;
+        Ok(())
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    async fn publish(mut self: Box<Self>, expected: Option<&str>) -> Result<String> {
+        let (file, hash) = self.open.take().ok_or_else(|| Error::internal("upload", "a write was interrupted"))?;
+        let digest: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        if let Some(expected) = expected.filter(|e| *e != digest) {
+            return Err(Error::DataLoss(format!("SHA-256 {digest} was received, {expected} was announced")));
+        }
+        let folder = self.blobs.join(&digest[..2]);
+        let (from, to) = (self.path.clone(), folder.join(&digest));
+        blocking(move || {
+            let failed = |e: std::io::Error| io("publishing a blob", &e);
+            file.sync_all().map_err(failed)?;
+            fs::create_dir_all(&folder).map_err(failed)?;
+            // Over an existing blob of the same digest this changes nothing but the inode.
+            fs::rename(from, to).map_err(failed)?;
+            File::open(&folder).and_then(|f| f.sync_all()).map_err(failed)
+        })
+        .await?;
+        Ok(digest)
+    }
+}
+
+#[async_trait]
+impl Blobs for Files {
+    async fn stage(&self) -> Result<Box<dyn Staged>> {
+        let path = self.dir.join("staging").join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
+        let file = File::create_new(&path).map_err(|e| io("making a staging file", &e))?;
+        Ok(Box::new(Draft { path, open: Some((file, Sha256::new())), size: 0, blobs: self.dir.join("blobs") }))
+    }
+
+    async fn size(&self, digest: &str) -> Result<Option<u64>> {
+        match fs::metadata(self.path(digest)?) {
+            Ok(data) => Ok(Some(data.len())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(io("looking for a blob", &e)),
+        }
+    }
+
+    async fn read(&self, digest: &str, offset: u64, length: usize) -> Result<Vec<u8>> {
+        let (path, name) = (self.path(digest)?, format!("blob {digest}"));
+        blocking(move || {
+            let mut file = match File::open(path) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(Error::NotFound(name)),
+                file => file.map_err(|e| io("opening a blob", &e))?,
+            };
+            let mut bytes = Vec::new();
+            file.seek(SeekFrom::Start(offset)).map_err(|e| io("reading a blob", &e))?;
+            file.take(length as u64).read_to_end(&mut bytes).map_err(|e| io("reading a blob", &e))?;
+            Ok(bytes)
+        })
+        .await
+    }
+
+    async fn delete(&self, digest: &str) -> Result<bool> {
+        match fs::remove_file(self.path(digest)?) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(io("deleting a blob", &e)),
+        }
+    }
+
+    async fn local(&self, digest: &str) -> Result<PathBuf> {
+        let path = self.path(digest)?;
+        if path.exists() { Ok(path) } else { Err(Error::NotFound(format!("blob {digest}"))) }
+    }
+}

@@ -1,0 +1,53 @@
+//! The database's tables, as steps from one version to the next.
+
+use rusqlite::Connection;
+
+use super::failed;
+use crate::error::{Error, Result};
+
+/// Step `i` leads from version `i` to `i + 1`. Steps are only ever added.
+const STEPS: &[&str] = &["
+CREATE TABLE meta (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE revision (only INTEGER PRIMARY KEY CHECK (only = 1), last INTEGER NOT NULL);
+INSERT INTO revision VALUES (1, 0);
+CREATE TABLE shard (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    job TEXT NOT NULL,
+    shard INTEGER NOT NULL,
+    until INTEGER NOT NULL DEFAULT 0,
+    failures INTEGER NOT NULL DEFAULT 0,
+    token INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (job, shard)
+);
+CREATE TABLE log (
+    job TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    key INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (job, sequence),
+    UNIQUE (job, key)
+) WITHOUT ROWID;
+"];
+
+/// Durable settings for a connection that writes.
+pub(super) fn configure(connection: &Connection) -> Result<()> {
+    connection
+        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;")
+        .map_err(failed)
+}
+
+/// Brings the database to the newest version; a newer one is refused.
+pub(super) fn migrate(connection: &Connection) -> Result<()> {
+    let version: usize = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+    if version > STEPS.len() {
+        let message = format!("the database has version {version}, this assay knows {}; use a newer one", STEPS.len());
+        return Err(Error::Precondition(message));
+    }
+    for (from, step) in STEPS.iter().enumerate().skip(version) {
+        let script = format!("BEGIN IMMEDIATE; {step} PRAGMA user_version = {}; COMMIT;", from + 1);
+        connection.execute_batch(&script).map_err(failed)?;
+    }
+    // The clock of leases is that of the process; whoever held one is gone.
+    connection.execute("UPDATE shard SET until = 0", []).map_err(failed)?;
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! Jobs: created once per request id, ended once.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::engines::{Appended, Expect};
+use super::limits::within;
+use super::names;
+use super::records::{CheckSpec, JobRecord, JobSpec, Line, State, decode, encode};
+use super::{Lab, results};
+use crate::error::{Error, Result};
+use crate::suite::{Plan, validate};
+
+/// The key of a job's last line in its log.
+pub(super) const DONE: u32 = u32::MAX;
+
+/// A job that was created, or would be.
+pub struct Created {
+    pub job: JobRecord,
+    /// Shards, verdicts and rows that go through the model.
+    pub shards: u64,
+    pub verdicts: u64,
+    pub queries: u64,
+}
+
+impl Lab {
+    /// Validates everything at once, writes the job, enqueues its shards. The same `request_id` gives the same job;
+    /// with another spec it is [`Error::AlreadyExists`]. `dry` only validates.
+    pub async fn create_job(&self, tenant: &str, spec: JobSpec, request_id: &str, dry: bool) -> Result<Created> {
+        let mut created = self.resolve(tenant, spec).await?;
+        if dry {
+            return Ok(created);
+        }
+        let pending = self.engine().queue.pending().await?;
+        within("queued_shards", self.limits().queued_shards, pending + created.shards, "the number of queued shards")?;
+        let mut id = names::fresh_id()?;
+        if !request_id.is_empty() {
+            within("request_id_bytes", 128, request_id.len() as u64, "the length of request_id")?;
+            let hash = names::content_id(&[&encode(&created.job.spec)?]);
+            let key = format!("request/{tenant}/{request_id}");
+            let claim = encode(&(&id, &hash))?;
+            if self.engine().meta.put(&key, &claim, Expect::Absent).await?.is_none() {
+                let (_, (first, spec)): (_, (String, String)) = self.get(&key, request_id).await?;
+                if spec != hash {
+                    let message = format!("request_id `{request_id}` was used for a job with another spec");
+                    return Err(Error::AlreadyExists(message));
+                }
+                id = first;
+            }
+        }
+        created.job.name = names::name(tenant, "jobs", &id);
+        let key = key(tenant, &id);
+        if self.engine().meta.put(&key, &encode(&created.job)?, Expect::Absent).await?.is_none() {
+            created.job = self.get(&key, &created.job.name).await?.1;
+        }
+        if created.job.state == State::Running {
+            self.recover(&created.job).await?;
+        }
+        Ok(created)
+    }
+
+    /// The spec with the suite's defaults filled in, fitted to its model and suite.
+    async fn resolve(&self, tenant: &str, mut spec: JobSpec) -> Result<Created> {
+        within("job_checks", self.limits().job_checks, spec.checks.len() as u64, "the number of checks")?;
+        within("job_gates", self.limits().job_gates, spec.gates.len() as u64, "the number of gates")?;
+        let id = names::id(&spec.model, tenant, "models", "subject.model")?;
+        let (_, model): (_, super::records::ModelRecord) =
+            self.get(&format!("model/{tenant}/{id}"), &spec.model).await?;
+        let id = names::id(&spec.suite, tenant, "suites", "suite")?;
+        let (_, suite): (_, super::records::SuiteRecord) =
+            self.get(&format!("suite/{tenant}/{id}"), &spec.suite).await?;
+        if spec.checks.is_empty() {
+            spec.checks.clone_from(&suite.checks);
+        }
+        if spec.gates.is_empty() {
+            spec.gates.clone_from(&suite.gates);
+        }
+        let checks = CheckSpec::read_all(&spec.checks)?;
+        // From here on a check has one text, whatever form it came in.
+        for (given, check) in spec.checks.iter_mut().zip(&checks) {
+            given.spec.clone_from(&check.spec);
+        }
+        validate(&model.inspection.signature, &suite.summary, &checks, &spec.gates)?;
+        let all = suite.summary.cases;
+        let cases = if spec.limit == 0 { all } else { all.min(spec.limit) };
+        let plan = Plan::new(cases, checks.len());
+        within("queued_shards", self.limits().queued_shards, plan.len(), "the number of shards of the job")?;
+        let points: u64 = checks.iter().map(|c| c.len() as u64).sum();
+        let job = JobRecord {
+            name: String::new(),
+            spec,
+            state: State::Running,
+            created: names::now(),
+            ended: 0,
+            model: model.sha256,
+            signature: model.inspection.signature.to_yaml()?,
+            suite: suite.sha256,
+            cases,
+            counts: BTreeMap::new(),
+        };
+        Ok(Created { job, shards: plan.len(), verdicts: cases * points, queries: cases * points })
+    }
+
+    /// A job by name.
+    pub async fn job(&self, tenant: &str, name: &str) -> Result<JobRecord> {
+        Ok(self.get(&key(tenant, names::id(name, tenant, "jobs", "name")?), name).await?.1)
+    }
+
+    /// A page of jobs in the order of their creation; the second part goes on.
+    pub async fn jobs(&self, tenant: &str, size: i32, token: &str) -> Result<(Vec<JobRecord>, String)> {
+        self.page(&key(tenant, ""), token, size).await
+    }
+
+    /// Ends a job early; what is judged stays. An ended job is left as it is.
+    pub async fn cancel_job(&self, tenant: &str, name: &str) -> Result<JobRecord> {
+        let job = self.job(tenant, name).await?;
+        if job.state == State::Running {
+            let counts = results::counts(self, name).await?;
+            self.end(&job, State::Cancelled, counts).await?;
+        }
+        self.job(tenant, name).await
+    }
+
+    /// Forgets a job: its shards, verdicts and artifacts.
+    pub async fn delete_job(&self, tenant: &str, name: &str) -> Result<()> {
+        let job = self.cancel_job(tenant, name).await?;
+        for artifact in results::artifacts(self, &job.name).await? {
+            self.engine().blobs.delete(&artifact.digest).await?;
+        }
+        self.engine().queue.forget(name).await?;
+        self.engine().log.forget(name).await?;
+        self.engine().meta.delete(&key_of(name)?, Expect::Any).await?;
+        Ok(())
+    }
+
+    /// Ends a job: the last line of its log, then its record. The first end stands.
+    pub(super) async fn end(&self, job: &JobRecord, state: State, counts: BTreeMap<String, u64>) -> Result<()> {
+        let line = encode(&Line::Done { state, counts: counts.clone() })?;
+        if let Appended::Exists(_) = self.engine().log.append(&job.name, DONE, &line).await? {
+            return self.settle(job).await;
+        }
+        self.settle_as(job, state, counts).await
+    }
+
+    /// Brings a job's record in line with the last line of its log.
+    async fn settle(&self, job: &JobRecord) -> Result<()> {
+        let log = &self.engine().log;
+        let mut after = 0;
+        loop {
+            let entries = log.read(&job.name, after, 256).await?;
+            let Some(last) = entries.last() else { return Ok(()) };
+            after = last.sequence;
+            if let Some(done) = entries.iter().find(|e| e.key == DONE)
+                && let Line::Done { state, counts } = decode(&done.body)?
+            {
+                return self.settle_as(job, state, counts).await;
+            }
+        }
+    }
+
+    async fn settle_as(&self, job: &JobRecord, state: State, counts: BTreeMap<String, u64>) -> Result<()> {
+        let ended = JobRecord { state, counts, ended: names::now(), ..job.clone() };
+        let key = key_of(&job.name)?;
+        if let Some(stored) = self.engine().meta.get(&key).await? {
+            let current: JobRecord = decode(&stored.value)?;
+            if current.state == State::Running {
+                self.engine().meta.put(&key, &encode(&ended)?, Expect::Revision(stored.revision)).await?;
+            }
+        }
+        self.engine().queue.forget(&job.name).await?;
+        self.stop(&job.name);
+        Ok(())
+    }
+
+    /// Puts a running job on its way again, wherever it was left: shards without a line are enqueued, a job with all
+    /// of its lines is ended.
+    async fn recover(&self, job: &JobRecord) -> Result<()> {
+        let keys: HashSet<u32> = results::keys(self, &job.name).await?.into_iter().collect();
+        if keys.contains(&DONE) {
+            return self.settle(job).await;
+        }
+        let shards = u32::try_from(job.plan().len()).map_err(|e| Error::internal("shards", e))?;
+        let missing: Vec<u32> = (0..shards).filter(|shard| !keys.contains(shard)).collect();
+        if missing.is_empty() {
+            return self.complete(job).await;
+        }
+        self.engine().queue.enqueue(&job.name, &missing).await
+    }
+
+    /// Ends a job whose last line has come.
+    pub(super) async fn complete(&self, job: &JobRecord) -> Result<()> {
+        let counts = results::counts(self, &job.name).await?;
+        let state = if counts.contains_key("failed") { State::Failed } else { State::Succeeded };
+        self.end(job, state, counts).await
+    }
+
+    /// Recovers all jobs that were running when an earlier process ended.
+    pub async fn recover_all(&self) -> Result<()> {
+        let jobs: Vec<JobRecord> = self.all("job/").await?;
+        for job in jobs.iter().filter(|job| job.state == State::Running) {
+            self.recover(job).await?;
+        }
+        Ok(())
+    }
+}
+
+fn key(tenant: &str, id: &str) -> String {
+    format!("job/{tenant}/{id}")
+}
+
+/// The key of a stored job's record.
+pub(super) fn key_of(name: &str) -> Result<String> {
+    match name.split('/').collect::<Vec<_>>().as_slice() {
+        ["tenants", tenant, "jobs", id] => Ok(key(tenant, id)),
+        _ => Err(Error::internal("job name", name)),
+    }
+}

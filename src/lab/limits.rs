@@ -1,0 +1,68 @@
+//! How much of everything one server takes.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// Limits with their defaults; a refusal names the limit and its value.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub model_bytes: u64,
+    pub suite_bytes: u64,
+    pub suite_cases: u64,
+    pub job_checks: u64,
+    pub job_gates: u64,
+    /// Shards of all jobs that wait or run.
+    pub queued_shards: u64,
+    /// Models parsed at once.
+    pub inspections: u64,
+    /// Time of an inspection, and of one shard.
+    pub inspect_time: Duration,
+    pub shard_time: Duration,
+    /// Failures of a shard after which its cases are tried one by one.
+    pub shard_failures: u32,
+    /// How long a lease lasts without a heartbeat.
+    pub lease_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            model_bytes: 2 << 30,
+            suite_bytes: 16 << 30,
+            suite_cases: 10_000_000,
+            job_checks: 1000,
+            job_gates: 1000,
+            queued_shards: 1_000_000,
+            inspections: 2,
+            inspect_time: Duration::from_secs(120),
+            shard_time: Duration::from_secs(600),
+            shard_failures: 2,
+            lease_time: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Limits {
+    /// The limits that callers can meet, by name.
+    pub fn by_name(&self) -> Vec<(&'static str, u64)> {
+        vec![
+            ("model_bytes", self.model_bytes),
+            ("suite_bytes", self.suite_bytes),
+            ("suite_cases", self.suite_cases),
+            ("job_checks", self.job_checks),
+            ("job_gates", self.job_gates),
+            ("queued_shards", self.queued_shards),
+            ("shard_seconds", self.shard_time.as_secs()),
+            ("inspect_seconds", self.inspect_time.as_secs()),
+        ]
+    }
+}
+
+/// Refuses `found` above `limit`.
+pub(super) fn within(name: &str, limit: u64, found: u64, what: &str) -> Result<()> {
+    if found <= limit {
+        return Ok(());
+    }
+    Err(Error::Exhausted { limit: name.to_owned(), value: limit, what: format!("{what} ({found})") })
+}

@@ -1,0 +1,171 @@
+//! Models: taken in whole or not at all, parsed only in a slot.
+
+use super::engines::{Expect, Staged};
+use super::limits::within;
+use super::names;
+use super::records::{JobRecord, ModelRecord, State, decode, encode};
+use super::slot::{Ask, Death, Slot, Tell};
+use super::{Lab, records};
+use crate::error::{Error, Result};
+
+/// What comes before the bytes of a model.
+#[derive(Clone, Debug, Default)]
+pub struct NewModel {
+    pub size: u64,
+    /// In hexadecimal.
+    pub sha256: String,
+    pub display_name: String,
+    /// YAML, may be empty.
+    pub signature: String,
+}
+
+/// Longest signature that is read, in bytes.
+const SIGNATURE_MAX: u64 = 4 << 20;
+
+/// A model under way; dropped, it leaves nothing behind.
+pub struct ModelUpload {
+    lab: Lab,
+    tenant: String,
+    header: NewModel,
+    staged: Box<dyn Staged>,
+}
+
+impl Lab {
+    /// Begins an upload; refuses at once what the header alone shows to be wrong.
+    pub async fn upload_model(&self, tenant: &str, header: NewModel) -> Result<ModelUpload> {
+        within("model_bytes", self.limits().model_bytes, header.size, "the size of the model")?;
+        within("signature_bytes", SIGNATURE_MAX, header.signature.len() as u64, "the size of the signature")?;
+        if header.size == 0 {
+            return Err(Error::invalid("header.size_bytes", "the model is empty; an ONNX file was expected"));
+        }
+        digest_field(&header.sha256)?;
+        let staged = self.engine().blobs.stage().await?;
+        Ok(ModelUpload { lab: self.clone(), tenant: tenant.to_owned(), header, staged })
+    }
+
+    /// A model by name.
+    pub async fn model(&self, tenant: &str, name: &str) -> Result<ModelRecord> {
+        Ok(self.get(&key(tenant, names::id(name, tenant, "models", "name")?), name).await?.1)
+    }
+
+    /// A page of models; the second part goes on.
+    pub async fn models(&self, tenant: &str, size: i32, token: &str) -> Result<(Vec<ModelRecord>, String)> {
+        self.page(&key(tenant, ""), token, size).await
+    }
+
+    /// Deletes a model that no running job uses.
+    pub async fn delete_model(&self, tenant: &str, name: &str) -> Result<()> {
+        let model = self.model(tenant, name).await?;
+        let _alone = self.0.blobs.write().await;
+        self.unused(tenant, |job| job.spec.model == name, name).await?;
+        let id = names::id(name, tenant, "models", "name")?;
+        self.engine().meta.delete(&key(tenant, id), Expect::Any).await?;
+        // The same file may be a model of another signature or tenant.
+        let others: Vec<ModelRecord> = self.all("model/").await?;
+        if !others.iter().any(|other| other.sha256 == model.sha256) {
+            self.engine().blobs.delete(&model.sha256).await?;
+        }
+        Ok(())
+    }
+
+    /// Refuses while a running job matches.
+    pub(super) async fn unused(&self, tenant: &str, uses: impl Fn(&JobRecord) -> bool, name: &str) -> Result<()> {
+        let jobs: Vec<JobRecord> = self.all(&format!("job/{tenant}/")).await?;
+        match jobs.iter().find(|job| job.state == State::Running && uses(job)) {
+            Some(job) => {
+                Err(Error::Precondition(format!("{name} is used by the running job {}; cancel it first", job.name)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Parses a published blob in a slot of its own.
+    async fn inspect(&self, digest: &str, signature: &str) -> Result<records::Inspection> {
+        let model = self.engine().blobs.local(digest).await?;
+        let _turn = self.0.inspections.acquire().await.map_err(|e| Error::internal("inspections", e))?;
+        let ask = Ask::Inspect { model, signature: signature.to_owned() };
+        match Slot::start()?.ask(&ask, self.limits().inspect_time).await {
+            Ok(Tell::Inspected(inspection)) => Ok(*inspection),
+            Ok(Tell::Failed(e)) => Err(e),
+            Ok(Tell::Evidence(_)) => Err(Error::internal("slot", "evidence was not asked for")),
+            Err(Death(reason)) => {
+                Err(Error::invalid("model", format!("the model ended its slot at inspection: {reason}")))
+            }
+        }
+    }
+}
+
+impl ModelUpload {
+    /// The next bytes, which begin at `offset` of the file.
+    pub async fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let size = self.staged.size();
+        if offset != size {
+            return Err(Error::invalid("chunk.offset", format!("{offset} was found, {size} was expected")));
+        }
+        if size + bytes.len() as u64 > self.header.size {
+            let message = format!("more than the announced {} bytes came", self.header.size);
+            return Err(Error::invalid("chunk.data", message));
+        }
+        self.staged.write(bytes).await
+    }
+
+    /// Publishes the model: the bytes are those announced, a slot has read and run it. The same file with the same
+    /// signature is the same model.
+    pub async fn finish(self) -> Result<ModelRecord> {
+        let Self { lab, tenant, header, staged } = self;
+        if staged.size() != header.size {
+            let message = format!("{} bytes came, {} were announced", staged.size(), header.size);
+            return Err(Error::invalid("header.size_bytes", message));
+        }
+        let size = header.size;
+        let _together = lab.0.blobs.read().await;
+        let known = lab.engine().blobs.size(&header.sha256).await?.is_some();
+        let sha256 = match staged.publish(Some(&header.sha256)).await {
+            Err(Error::DataLoss(message)) => return Err(Error::invalid("header.sha256", message)),
+            other => other?,
+        };
+        let inspection = match lab.inspect(&sha256, &header.signature).await {
+            Ok(inspection) => inspection,
+            Err(e) => {
+                // Nothing refers to the blob yet, unless it was there before.
+                if !known {
+                    lab.engine().blobs.delete(&sha256).await?;
+                }
+                return Err(e);
+            }
+        };
+        let signature = inspection.signature.to_yaml()?;
+        let id = names::content_id(&[sha256.as_bytes(), signature.as_bytes()]);
+        let record = ModelRecord {
+            name: names::name(&tenant, "models", &id),
+            display_name: header.display_name,
+            sha256,
+            size,
+            created: names::now(),
+            inspection,
+        };
+        let key = key(&tenant, &id);
+        if lab.engine().meta.put(&key, &encode(&record)?, Expect::Absent).await?.is_some() {
+            return Ok(record);
+        }
+        match lab.engine().meta.get(&key).await? {
+            Some(stored) => decode(&stored.value),
+            None => Err(Error::Unavailable("the model was deleted while it was uploaded again; retry".to_owned())),
+        }
+    }
+}
+
+fn key(tenant: &str, id: &str) -> String {
+    format!("model/{tenant}/{id}")
+}
+
+fn digest_field(sha256: &str) -> Result<()> {
+    if sha256.len() == 64 && sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return Ok(());
+    }
+    let message = format!(
+        "`{}` was found, the SHA-256 as 64 lower-case hexadecimal digits was expected",
+        sha256.chars().take(80).collect::<String>()
+    );
+    Err(Error::invalid("header.sha256", message))
+}

@@ -1,0 +1,59 @@
+//! Resource names: `tenants/{tenant}/{kind}/{id}`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+
+/// The tenant of callers without an identity.
+pub const LOCAL: &str = "local";
+
+/// `tenants/{tenant}/{kind}/{id}`.
+pub(super) fn name(tenant: &str, kind: &str, id: &str) -> String {
+    format!("tenants/{tenant}/{kind}/{id}")
+}
+
+/// The id in a name of this tenant and kind; `field` is the request's field that holds the name.
+pub(super) fn id<'a>(name: &'a str, tenant: &str, kind: &str, field: &str) -> Result<&'a str> {
+    let sound = |id: &&str| {
+        !id.is_empty() && id.len() <= 128 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let parts: Vec<&str> = name.split('/').collect();
+    match parts.as_slice() {
+        ["tenants", of, found, id] if *found == kind && sound(id) => {
+            // Another tenant's resource is no different from one that does not exist.
+            if *of == tenant { Ok(id) } else { Err(Error::NotFound(name.to_owned())) }
+        }
+        _ => Err(Error::invalid(field, format!("`{name}` was found, `tenants/{tenant}/{kind}/ID` was expected"))),
+    }
+}
+
+/// An id that follows from content.
+pub(super) fn content_id(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
+}
+
+/// An id that nobody can guess, in the order of time.
+pub(super) fn fresh_id() -> Result<String> {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random).map_err(|e| Error::internal("random numbers", e))?;
+    let random: String = random.iter().map(|b| format!("{b:02x}")).collect();
+    Ok(format!("{:012x}{random}", now()))
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The name of a job's artifact.
+pub fn artifact(job: &str, id: &str) -> String {
+    format!("{job}/artifacts/{id}")
+}

@@ -1,0 +1,252 @@
+//! The pool: leases shards, hands them to slots, appends what they give, acknowledges.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::Lab;
+use super::engines::{Appended, Lease};
+use super::jobs::key_of;
+use super::records::{ArtifactRecord, JobRecord, Line, ShardLine, State, encode};
+use super::slot::{Ask, Death, Slot, Tell, Work};
+use crate::error::{Error, Result};
+use crate::suite::{Evidence, Outcome, Shard, Verdict};
+use crate::tensor::Tensor;
+
+/// How long an idle worker waits before it looks again by itself.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Workers of one process, each with a slot of its own.
+pub struct Pool {
+    stop: watch::Sender<bool>,
+    workers: JoinSet<()>,
+}
+
+impl Pool {
+    /// Starts `slots` workers.
+    pub fn start(lab: &Lab, slots: usize) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let mut workers = JoinSet::new();
+        for _ in 0..slots {
+            let worker = Worker { lab: lab.clone(), slot: None, stopped: stopped.clone() };
+            workers.spawn(worker.serve());
+        }
+        Self { stop, workers }
+    }
+
+    /// Stops leasing; shards under way go back to the queue.
+    pub async fn stop(mut self) {
+        // Workers that have ended already need no word.
+        let _ = self.stop.send(true);
+        while self.workers.join_next().await.is_some() {}
+    }
+}
+
+struct Worker {
+    lab: Lab,
+    slot: Option<Slot>,
+    stopped: watch::Receiver<bool>,
+}
+
+/// How the work on a shard ended.
+enum End {
+    Evidence(Evidence),
+    /// The job or the pool stopped.
+    Stopped,
+    Died(Death),
+}
+
+impl Worker {
+    async fn serve(mut self) {
+        while !*self.stopped.borrow() {
+            let queue = self.lab.engine().queue.clone();
+            match queue.lease(self.lab.limits().lease_time).await {
+                Ok(Some(lease)) => {
+                    if let Err(error) = self.work(&lease).await {
+                        // The shard goes back without a mark against it: the fault is the engine's or this host's.
+                        tracing::error!(%error, job = lease.job, shard = lease.shard, "a shard could not be worked on");
+                        let _ = queue.nack(&lease, false).await;
+                        tokio::time::sleep(IDLE).await;
+                    }
+                }
+                Ok(None) => {
+                    let mut stopped = self.stopped.clone();
+                    tokio::select! { () = queue.wait(IDLE) => {}, _ = stopped.changed() => {} }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the queue does not answer");
+                    tokio::time::sleep(IDLE).await;
+                }
+            }
+        }
+    }
+
+    async fn work(&mut self, lease: &Lease) -> Result<()> {
+        let engine = self.lab.engine().clone();
+        let job: JobRecord = match self.lab.get(&key_of(&lease.job)?, &lease.job).await {
+            Ok((_, job)) => job,
+            Err(Error::NotFound(_)) => return engine.queue.ack(lease).await.map(drop),
+            Err(e) => return Err(e),
+        };
+        let shard = job.plan().shard(u64::from(lease.shard)).filter(|_| job.state == State::Running);
+        let Some(shard) = shard else { return engine.queue.ack(lease).await.map(drop) };
+        let last = lease.failures >= self.lab.limits().shard_failures;
+        let end =
+            if last { self.one_by_one(lease, &job, &shard).await? } else { self.run(lease, &job, &shard).await? };
+        match end {
+            End::Stopped => engine.queue.nack(lease, false).await.map(drop),
+            End::Died(Death(reason)) => {
+                tracing::warn!(job = lease.job, shard = lease.shard, reason, "a slot died; the shard is tried again");
+                engine.queue.nack(lease, true).await.map(drop)
+            }
+            End::Evidence(evidence) => {
+                self.record(lease, &job, &shard, evidence).await?;
+                engine.queue.ack(lease).await.map(drop)
+            }
+        }
+    }
+
+    /// Runs a shard in the slot while the lease is kept up.
+    async fn run(&mut self, lease: &Lease, job: &JobRecord, shard: &Shard) -> Result<End> {
+        let lab = self.lab.clone();
+        let blobs = &lab.engine().blobs;
+        let work = Work {
+            model: blobs.local(&job.model).await?,
+            signature: job.signature.clone(),
+            suite: blobs.local(&job.suite).await?,
+            check: job.spec.checks[shard.check].clone(),
+            position: u32::try_from(shard.check).map_err(|e| Error::internal("check", e))?,
+            cases: shard.cases.clone(),
+            seed: job.spec.seed,
+            keep: job.spec.artifacts,
+        };
+        let mut slot = match self.slot.take() {
+            Some(slot) => slot,
+            None => Slot::start()?,
+        };
+        let (stop, mut stopped) = (lab.stop_signal(&job.name), self.stopped.clone());
+        let ask = Ask::Run(Box::new(work));
+        let answer = tokio::select! {
+            answer = slot.ask(&ask, lab.limits().shard_time) => answer,
+            // A slot that is dropped in mid-work is killed.
+            () = stop.notified() => return Ok(End::Stopped),
+            _ = stopped.changed() => return Ok(End::Stopped),
+            lost = keep_up(&lab, lease) => { lost?; return Ok(End::Stopped) }
+        };
+        match answer {
+            Err(death) => return Ok(End::Died(death)),
+            Ok(answer) => {
+                self.slot = Some(slot);
+                match answer {
+                    Tell::Evidence(evidence) => Ok(End::Evidence(evidence)),
+                    // The same order gives the same error, so there is nothing to retry.
+                    Tell::Failed(e) => {
+                        Ok(End::Evidence(failed(job, shard, &ids(&lab, job, shard).await?, &e.to_string())?))
+                    }
+                    Tell::Inspected(_) => Err(Error::internal("slot", "an inspection was not asked for")),
+                }
+            }
+        }
+    }
+
+    /// The last try of a shard that killed its slots: each case alone, so that only the guilty ones fail.
+    async fn one_by_one(&mut self, lease: &Lease, job: &JobRecord, shard: &Shard) -> Result<End> {
+        let mut all = Evidence::default();
+        let mut parts: Vec<BTreeMap<String, Tensor>> = Vec::new();
+        for case in shard.cases.clone() {
+            let alone = Shard { check: shard.check, cases: case..case + 1 };
+            let evidence = match self.run(lease, job, &alone).await? {
+                End::Evidence(evidence) => evidence,
+                End::Died(Death(reason)) => failed(job, &alone, &ids(&self.lab, job, &alone).await?, &reason)?,
+                End::Stopped => return Ok(End::Stopped),
+            };
+            all.verdicts.extend(evidence.verdicts);
+            all.queries += evidence.queries;
+            parts.push(evidence.arrays);
+        }
+        let names: BTreeSet<String> = parts.iter().flat_map(|part| part.keys().cloned()).collect();
+        for name in names {
+            let rows = parts.iter_mut().map(|part| part.remove(&name)).collect();
+            all.arrays.extend(Tensor::concat_or_blank(rows)?.map(|rows| (name, rows)));
+        }
+        Ok(End::Evidence(all))
+    }
+
+    /// Publishes arrays, appends the shard's line; ends the job if it was the last.
+    async fn record(&self, lease: &Lease, job: &JobRecord, shard: &Shard, evidence: Evidence) -> Result<()> {
+        let engine = self.lab.engine();
+        let mut artifacts = Vec::new();
+        for (array, tensor) in evidence.arrays {
+            let mut staged = engine.blobs.stage().await?;
+            // The job's name in front makes the blob the job's own: deleting the job cannot take another's.
+            staged.write(job.name.as_bytes()).await?;
+            let bytes = tensor.to_bytes();
+            staged.write(&bytes).await?;
+            artifacts.push(ArtifactRecord {
+                id: format!("{}-{}-{array}", shard.check, shard.cases.start),
+                check: u32::try_from(shard.check).map_err(|e| Error::internal("check", e))?,
+                array,
+                first_case: shard.cases.start,
+                dtype: tensor.dtype(),
+                shape: tensor.shape().to_vec(),
+                digest: staged.publish(None).await?,
+                offset: job.name.len() as u64,
+                size: bytes.len() as u64,
+            });
+        }
+        let line = ShardLine { verdicts: evidence.verdicts, queries: evidence.queries, artifacts };
+        let appended = engine.log.append(&job.name, lease.shard, &encode(&Line::Shard(line))?).await?;
+        let complete = engine.log.count(&job.name).await? >= job.plan().len();
+        if complete && matches!(appended, Appended::New(_)) {
+            self.lab.complete(job).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Extends the lease again and again; returns when it is lost.
+async fn keep_up(lab: &Lab, lease: &Lease) -> Result<()> {
+    let time = lab.limits().lease_time;
+    loop {
+        tokio::time::sleep(time / 3).await;
+        if !lab.engine().queue.extend(lease, time).await? {
+            return Ok(());
+        }
+    }
+}
+
+/// Ids of a shard's cases; positions stand in where the suite's file cannot be read.
+async fn ids(lab: &Lab, job: &JobRecord, shard: &Shard) -> Result<Vec<String>> {
+    let path = lab.engine().blobs.local(&job.suite).await?;
+    let cases = shard.cases.clone();
+    let read = tokio::task::spawn_blocking(move || super::suite_file::read(&path, cases)).await;
+    let cases = read.map_err(|e| Error::internal("reading the suite", e))?;
+    Ok(cases.map_or_else(
+        |_| shard.cases.clone().map(|i| format!("#{i}")).collect(),
+        |c| c.into_iter().map(|c| c.id).collect(),
+    ))
+}
+
+/// A failed verdict for every case and point.
+fn failed(job: &JobRecord, shard: &Shard, ids: &[String], reason: &str) -> Result<Evidence> {
+    let check = job.spec.checks[shard.check].read()?;
+    let position = u32::try_from(shard.check).map_err(|e| Error::internal("check", e))?;
+    let points = u32::try_from(check.len()).map_err(|e| Error::internal("points", e))?;
+    let verdict = |index: u64, case: &String, point: u32| Verdict {
+        case: case.clone(),
+        index,
+        check: position,
+        point,
+        outcome: Outcome::Failed,
+        reason: reason.to_owned(),
+        label: None,
+        predicted_clean: None,
+        predicted: None,
+        measures: BTreeMap::new(),
+    };
+    let cases = shard.cases.clone().zip(ids);
+    let verdicts = cases.flat_map(|(index, id)| (0..points).map(move |p| verdict(index, id, p))).collect();
+    Ok(Evidence { verdicts, ..Evidence::default() })
+}

@@ -1,0 +1,202 @@
+//! What is stored: models, suites, jobs, and the lines of a job's log. MessagePack with field names.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Axis, Graph, Model, Port};
+use crate::error::{Error, Result};
+use crate::suite::{Check, Plan, Summary, Verdict, checks};
+
+/// Bytes of a record.
+pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    rmp_serde::to_vec_named(value).map_err(|e| Error::internal("writing a record", e))
+}
+
+/// A record from its bytes.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    rmp_serde::from_slice(bytes).map_err(|e| Error::DataLoss(format!("a stored record cannot be read: {e}")))
+}
+
+/// An uploaded model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelRecord {
+    pub name: String,
+    pub display_name: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    pub size: u64,
+    /// Milliseconds since 1970.
+    pub created: u64,
+    pub inspection: Inspection,
+}
+
+/// What a slot found out about a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// The effective signature.
+    pub signature: crate::engine::Signature,
+    pub inputs: Vec<PortRecord>,
+    pub outputs: Vec<PortRecord>,
+    pub operators: BTreeMap<String, u32>,
+    pub opsets: BTreeMap<String, i64>,
+    pub parameters: u64,
+    pub batch: u64,
+}
+
+/// An input or output as the file declares it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PortRecord {
+    pub name: String,
+    pub dtype: Option<crate::tensor::DType>,
+    /// Lengths or symbols.
+    pub shape: Vec<String>,
+}
+
+impl Inspection {
+    /// The facts of a loaded model.
+    pub(super) fn new(graph: &Graph, model: &Model) -> Self {
+        let axis = |axis: &Axis| match axis {
+            Axis::Fixed(n) => n.to_string(),
+            Axis::Open(name) if name.is_empty() => "?".to_owned(),
+            Axis::Open(name) => name.clone(),
+        };
+        let port =
+            |p: &Port| PortRecord { name: p.name.clone(), dtype: p.dtype, shape: p.axes.iter().map(axis).collect() };
+        Self {
+            signature: model.signature().clone(),
+            inputs: graph.inputs.iter().map(port).collect(),
+            outputs: graph.outputs.iter().map(port).collect(),
+            operators: graph.operators.clone(),
+            opsets: graph.opsets.clone(),
+            parameters: graph.parameters,
+            batch: model.batch() as u64,
+        }
+    }
+}
+
+/// A check as a request gives it: SPEC, or name and parameters, or both.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CheckSpec {
+    pub spec: String,
+    pub name: String,
+    /// JSON object.
+    pub params: Option<String>,
+}
+
+impl CheckSpec {
+    /// The parts that [`checks`] reads.
+    fn parts(&self) -> Result<(String, String, Option<serde_json::Map<String, serde_json::Value>>)> {
+        let params = self.params.as_deref().map(serde_json::from_str).transpose();
+        let params = params.map_err(|e| Error::invalid("params", e.to_string()))?;
+        Ok((self.spec.clone(), self.name.clone(), params))
+    }
+
+    /// The check alone.
+    pub(super) fn read(&self) -> Result<Check> {
+        checks(&[self.parts()?])?.pop().ok_or_else(|| Error::internal("check", "nothing was read"))
+    }
+
+    /// All checks of a request; violations name `checks[i]...`.
+    pub fn read_all(specs: &[Self]) -> Result<Vec<Check>> {
+        checks(&specs.iter().map(Self::parts).collect::<Result<Vec<_>>>()?)
+    }
+}
+
+/// An uploaded suite.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SuiteRecord {
+    pub name: String,
+    pub display_name: String,
+    /// SHA-256 of the file of cases.
+    pub sha256: String,
+    pub created: u64,
+    pub checks: Vec<CheckSpec>,
+    pub gates: Vec<String>,
+    pub summary: Summary,
+}
+
+/// What a caller asks for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct JobSpec {
+    pub model: String,
+    pub suite: String,
+    pub checks: Vec<CheckSpec>,
+    pub gates: Vec<String>,
+    pub seed: u64,
+    pub limit: u64,
+    pub artifacts: bool,
+}
+
+/// A job with what its spec was resolved to when it was created.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobRecord {
+    pub name: String,
+    pub spec: JobSpec,
+    pub state: State,
+    pub created: u64,
+    pub ended: u64,
+    /// Digest and effective signature of the model, digest of the suite, number of cases.
+    pub model: String,
+    pub signature: String,
+    pub suite: String,
+    pub cases: u64,
+    pub counts: BTreeMap<String, u64>,
+}
+
+impl JobRecord {
+    /// The checks, which were read before when the job was created.
+    pub fn checks(&self) -> Result<Vec<Check>> {
+        CheckSpec::read_all(&self.spec.checks)
+    }
+
+    /// How the work is cut.
+    pub fn plan(&self) -> Plan {
+        Plan::new(self.cases, self.spec.checks.len())
+    }
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    Running,
+    Succeeded,
+    Cancelled,
+    Failed,
+}
+
+/// A line of a job's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Line {
+    Shard(ShardLine),
+    /// The last line that counts.
+    Done {
+        state: State,
+        counts: BTreeMap<String, u64>,
+    },
+}
+
+/// What a shard gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShardLine {
+    pub verdicts: Vec<Verdict>,
+    pub queries: u64,
+    pub artifacts: Vec<ArtifactRecord>,
+}
+
+/// An array of a shard, stored as a blob.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ArtifactRecord {
+    /// `check-first-array`, unique within the job.
+    pub id: String,
+    pub check: u32,
+    pub array: String,
+    pub first_case: u64,
+    pub dtype: crate::tensor::DType,
+    pub shape: Vec<usize>,
+    pub digest: String,
+    /// Bytes of the blob that stand before the array: they make the blob the job's own.
+    pub offset: u64,
+    pub size: u64,
+}

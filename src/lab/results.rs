@@ -1,0 +1,261 @@
+//! What a job gave: its log read, followed and folded.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::Lab;
+use super::jobs::DONE;
+use super::records::{ArtifactRecord, JobRecord, Line, ShardLine, State, decode};
+use crate::error::{Error, Result};
+use crate::suite::{Check, Fold, Report, Verdict};
+
+/// Log entries read at once.
+const PAGE: usize = 64;
+
+/// What a stream carries. The number goes into the resume token: a stream from there goes on after this message.
+pub enum Message {
+    Verdicts(Vec<Verdict>),
+    Progress(Progress),
+    Heartbeat,
+    Done { state: State, counts: BTreeMap<String, u64> },
+}
+
+/// How far a job is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    pub shards_total: u64,
+    pub shards_done: u64,
+    pub verdicts_total: u64,
+    pub verdicts_done: u64,
+    pub queries_done: u64,
+    /// By the pace since the stream began.
+    pub seconds_left: Option<f64>,
+}
+
+/// Calls `each` with the lines of a job's log up to its end.
+async fn lines(lab: &Lab, job: &str, mut each: impl FnMut(u32, Line) -> Result<()>) -> Result<()> {
+    let mut after = 0;
+    loop {
+        let entries = lab.engine().log.read(job, after, PAGE).await?;
+        let Some(last) = entries.last() else { return Ok(()) };
+        after = last.sequence;
+        for entry in &entries {
+            each(entry.key, decode(&entry.body)?)?;
+            if entry.key == DONE {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Verdicts of a job by outcome, so far.
+pub(super) async fn counts(lab: &Lab, job: &str) -> Result<BTreeMap<String, u64>> {
+    let mut counts = BTreeMap::new();
+    let count = |_, line| {
+        if let Line::Shard(ShardLine { verdicts, .. }) = line {
+            verdicts.iter().for_each(|v| *counts.entry(v.outcome.name().to_owned()).or_default() += 1);
+        }
+        Ok(())
+    };
+    lines(lab, job, count).await?;
+    Ok(counts)
+}
+
+/// Keys of the lines of a job, so far.
+pub(super) async fn keys(lab: &Lab, job: &str) -> Result<Vec<u32>> {
+    let mut keys = Vec::new();
+    lines(lab, job, |key, _| {
+        keys.push(key);
+        Ok(())
+    })
+    .await?;
+    Ok(keys)
+}
+
+/// Arrays that a job's shards left.
+pub(super) async fn artifacts(lab: &Lab, job: &str) -> Result<Vec<ArtifactRecord>> {
+    let mut artifacts = Vec::new();
+    let collect = |_, line| {
+        if let Line::Shard(line) = line {
+            artifacts.extend(line.artifacts);
+        }
+        Ok(())
+    };
+    lines(lab, job, collect).await?;
+    artifacts.sort_by(|a, b| (a.check, &a.array, a.first_case).cmp(&(b.check, &b.array, b.first_case)));
+    Ok(artifacts)
+}
+
+impl Lab {
+    /// The report over what is there.
+    pub async fn report(&self, tenant: &str, name: &str) -> Result<(Vec<Check>, Report)> {
+        let job = self.job(tenant, name).await?;
+        let checks = job.checks()?;
+        let gates = self.gates(&job, &checks)?;
+        let mut fold = Fold::new(&checks);
+        let add = |_, line| {
+            if let Line::Shard(line) = line {
+                line.verdicts.iter().for_each(|v| fold.add(v));
+            }
+            Ok(())
+        };
+        lines(self, name, add).await?;
+        let points: u64 = checks.iter().map(|c| c.len() as u64).sum();
+        let report = fold.report(&gates, job.cases * points);
+        Ok((checks, report))
+    }
+
+    fn gates(&self, job: &JobRecord, checks: &[Check]) -> Result<Vec<crate::suite::Gate>> {
+        job.spec.gates.iter().map(|gate| crate::suite::Gate::parse(gate, checks)).collect()
+    }
+
+    /// Verdicts after a place in the log, at most those of a page of lines; the second part goes on, 0 at the end.
+    pub async fn results(&self, tenant: &str, name: &str, after: u64, limit: usize) -> Result<(Vec<Verdict>, u64)> {
+        self.job(tenant, name).await?;
+        let (mut verdicts, mut after) = (Vec::new(), after);
+        while verdicts.len() < limit {
+            let entries = self.engine().log.read(name, after, 1).await?;
+            let Some(entry) = entries.first().filter(|e| e.key != DONE) else { return Ok((verdicts, 0)) };
+            after = entry.sequence;
+            if let Line::Shard(line) = decode(&entry.body)? {
+                verdicts.extend(line.verdicts);
+            }
+        }
+        Ok((verdicts, after))
+    }
+
+    /// Arrays that a job kept.
+    pub async fn artifacts(&self, tenant: &str, name: &str) -> Result<Vec<ArtifactRecord>> {
+        self.job(tenant, name).await?;
+        artifacts(self, name).await
+    }
+
+    /// One array by its id.
+    pub async fn artifact(&self, tenant: &str, job: &str, id: &str) -> Result<ArtifactRecord> {
+        let missing = || Error::NotFound(format!("{job}/artifacts/{id}"));
+        self.artifacts(tenant, job).await?.into_iter().find(|a| a.id == id).ok_or_else(missing)
+    }
+
+    /// Bytes of an array from `offset`.
+    pub async fn read_artifact(&self, artifact: &ArtifactRecord, offset: u64, length: usize) -> Result<Vec<u8>> {
+        self.engine().blobs.read(&artifact.digest, artifact.offset + offset, length).await
+    }
+
+    /// How far a job is.
+    pub async fn progress(&self, job: &JobRecord) -> Result<Progress> {
+        let mut follow = Follow::new(self.clone(), job.clone(), 0)?;
+        follow.progress.shards_done = 0;
+        for key in keys(self, &job.name).await?.into_iter().filter(|key| *key != DONE) {
+            follow.progress.shards_done += 1;
+            follow.progress.verdicts_done += follow.verdicts_of(key);
+        }
+        follow.progress.queries_done = follow.progress.verdicts_done;
+        Ok(follow.progress)
+    }
+
+    /// Follows a job from a place in its log; 0 is the beginning.
+    pub async fn follow(&self, tenant: &str, name: &str, after: u64) -> Result<Follow> {
+        let job = self.job(tenant, name).await?;
+        let mut follow = Follow::new(self.clone(), job, 0)?;
+        // What lies before the token counts as progress.
+        while follow.after < after {
+            let take = usize::try_from(after - follow.after).unwrap_or(PAGE).min(PAGE);
+            let entries = self.engine().log.read(name, follow.after, take).await?;
+            let Some(last) = entries.last() else { break };
+            follow.after = last.sequence.min(after);
+            let seen = entries.iter().filter(|e| e.sequence <= after && e.key != DONE);
+            for entry in seen {
+                follow.progress.shards_done += 1;
+                follow.progress.verdicts_done += follow.verdicts_of(entry.key);
+            }
+        }
+        follow.progress.queries_done = follow.progress.verdicts_done;
+        follow.start = follow.progress.verdicts_done;
+        follow.after = after;
+        Ok(follow)
+    }
+}
+
+/// A reader of a job's log that waits for more.
+pub struct Follow {
+    lab: Lab,
+    job: JobRecord,
+    points: Vec<u64>,
+    after: u64,
+    progress: Progress,
+    began: Instant,
+    start: u64,
+    /// Whether progress is owed for verdicts that were given.
+    owed: bool,
+    ended: bool,
+}
+
+impl Follow {
+    fn new(lab: Lab, job: JobRecord, after: u64) -> Result<Self> {
+        let points: Vec<u64> = job.checks()?.iter().map(|c| c.len() as u64).collect();
+        let progress = Progress {
+            shards_total: job.plan().len(),
+            verdicts_total: job.cases * points.iter().sum::<u64>(),
+            ..Progress::default()
+        };
+        Ok(Self { lab, job, points, after, progress, began: Instant::now(), start: 0, owed: true, ended: false })
+    }
+
+    fn verdicts_of(&self, key: u32) -> u64 {
+        let shard = self.job.plan().shard(u64::from(key));
+        shard.map_or(0, |s| (s.cases.end - s.cases.start) * self.points.get(s.check).copied().unwrap_or(0))
+    }
+
+    /// The next message with the place after it; `None` after `Done`. A heartbeat comes when nothing else does for
+    /// `patience`.
+    pub async fn next(&mut self, patience: Duration) -> Result<Option<(u64, Message)>> {
+        if self.ended {
+            return Ok(None);
+        }
+        if std::mem::take(&mut self.owed) {
+            return Ok(Some((self.after, Message::Progress(self.pace()))));
+        }
+        let until = Instant::now() + patience;
+        loop {
+            let log = &self.lab.engine().log;
+            if let Some(entry) = log.read(&self.job.name, self.after, 1).await?.pop() {
+                self.after = entry.sequence;
+                return match decode(&entry.body)? {
+                    Line::Shard(line) => {
+                        self.progress.shards_done += 1;
+                        self.progress.verdicts_done += line.verdicts.len() as u64;
+                        self.progress.queries_done += line.queries;
+                        self.owed = true;
+                        Ok(Some((self.after, Message::Verdicts(line.verdicts))))
+                    }
+                    Line::Done { state, counts } => {
+                        self.ended = true;
+                        Ok(Some((self.after, Message::Done { state, counts })))
+                    }
+                };
+            }
+            // A token from after the last line, or a job that was deleted meanwhile: the record tells.
+            let key = super::jobs::key_of(&self.job.name)?;
+            let (_, job): (_, JobRecord) = self.lab.get(&key, &self.job.name).await?;
+            if job.state != State::Running && log.read(&self.job.name, self.after, 1).await?.is_empty() {
+                self.ended = true;
+                return Ok(Some((self.after, Message::Done { state: job.state, counts: job.counts })));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Some((self.after, Message::Heartbeat)));
+            }
+            log.wait(&self.job.name, self.after, left).await;
+        }
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn pace(&self) -> Progress {
+        let mut progress = self.progress.clone();
+        let (done, left) = (progress.verdicts_done - self.start, progress.verdicts_total - progress.verdicts_done);
+        if done > 0 {
+            progress.seconds_left = Some(self.began.elapsed().as_secs_f64() / done as f64 * left as f64);
+        }
+        progress
+    }
+}

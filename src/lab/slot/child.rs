@@ -1,0 +1,96 @@
+//! The slot's own side: reads an order from stdin, answers on stdout, until stdin ends.
+
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::PathBuf;
+
+use super::{Ask, FRAME_MAX, Tell, Work};
+use crate::engine::{Graph, Model};
+use crate::error::{Error, Result};
+use crate::lab::records::Inspection;
+use crate::lab::suite_file;
+use crate::suite::{self, Chunk, Evidence};
+
+/// Serves orders until stdin ends, which is when the pool has gone.
+pub fn main() -> io::Result<()> {
+    // A slot whose server was killed must not go on computing for nobody.
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+    // Panics inside tract are caught and become errors; their text is of no use to anyone else.
+    std::panic::set_hook(Box::new(|_| {}));
+    let (mut input, mut output) = (BufReader::new(io::stdin().lock()), BufWriter::new(io::stdout().lock()));
+    let mut slot = Cache::default();
+    while let Some(frame) = read(&mut input)? {
+        let answer = match rmp_serde::from_slice::<Ask>(&frame) {
+            Ok(ask) => slot.answer(ask).unwrap_or_else(Tell::Failed),
+            Err(e) => Tell::Failed(Error::internal("slot: reading an order", e)),
+        };
+        let frame = rmp_serde::to_vec_named(&answer).map_err(io::Error::other)?;
+        let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
+        output.write_all(&length.to_le_bytes())?;
+        output.write_all(&frame)?;
+        output.flush()?;
+    }
+    Ok(())
+}
+
+fn read(input: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut length = [0; 4];
+    match input.read_exact(&mut length) {
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    let length = u32::from_le_bytes(length) as usize;
+    if length > FRAME_MAX {
+        return Err(io::Error::other("the frame is too long"));
+    }
+    let mut frame = vec![0; length];
+    input.read_exact(&mut frame)?;
+    Ok(Some(frame))
+}
+
+/// What the last shards needed, since the next ones mostly need the same.
+#[derive(Default)]
+struct Cache {
+    model: Option<(PathBuf, String, Model)>,
+    chunk: Option<(PathBuf, std::ops::Range<u64>, Chunk)>,
+}
+
+impl Cache {
+    fn answer(&mut self, ask: Ask) -> Result<Tell> {
+        match ask {
+            Ask::Inspect { model, signature } => inspect(&model, &signature).map(Box::new).map(Tell::Inspected),
+            Ask::Run(work) => self.run(&work).map(Tell::Evidence),
+        }
+    }
+
+    fn run(&mut self, work: &Work) -> Result<Evidence> {
+        let same =
+            |(path, signature, _): &(PathBuf, String, Model)| *path == work.model && *signature == work.signature;
+        if !self.model.as_ref().is_some_and(same) {
+            self.chunk = None;
+            let model = Model::load(&bytes(&work.model)?, &work.signature)?;
+            self.model = Some((work.model.clone(), work.signature.clone(), model));
+        }
+        let Some((_, _, model)) = &self.model else { return Err(Error::internal("slot", "no model")) };
+        let same =
+            |(path, cases, _): &(PathBuf, std::ops::Range<u64>, Chunk)| *path == work.suite && *cases == work.cases;
+        if !self.chunk.as_ref().is_some_and(same) {
+            let cases = suite_file::read(&work.suite, work.cases.clone())?;
+            let chunk = Chunk::new(model, &cases, work.cases.start)?;
+            self.chunk = Some((work.suite.clone(), work.cases.clone(), chunk));
+        }
+        let Some((_, _, chunk)) = &self.chunk else { return Err(Error::internal("slot", "no chunk")) };
+        suite::run(model, chunk, &work.check.read()?, work.position, work.seed, work.keep)
+    }
+}
+
+fn bytes(path: &std::path::Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::internal("slot: reading the model", e))
+}
+
+fn inspect(path: &std::path::Path, signature: &str) -> Result<Inspection> {
+    let onnx = bytes(path)?;
+    let graph = Graph::read(&onnx)?;
+    let model = Model::of(&graph, signature)?;
+    Ok(Inspection::new(&graph, &model))
+}

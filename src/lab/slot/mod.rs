@@ -1,0 +1,50 @@
+//! Slots: child processes that hold no database handle and no network, and run strangers' models.
+
+mod child;
+mod process;
+
+pub use child::main;
+pub(super) use process::{Death, Slot};
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::lab::records::{CheckSpec, Inspection};
+use crate::suite::Evidence;
+
+/// Longest frame, so that a torn length cannot ask for all of the memory.
+const FRAME_MAX: usize = 1 << 30;
+
+/// What a pool asks of a slot; one answer for each.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Ask {
+    /// What a model is. The file is read, completed by the caller's signature, and run once.
+    Inspect { model: PathBuf, signature: String },
+    /// One check on a few cases.
+    Run(Box<Work>),
+}
+
+/// A shard with all that a slot needs to run it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Work {
+    pub(super) model: PathBuf,
+    /// The effective signature.
+    pub(super) signature: String,
+    pub(super) suite: PathBuf,
+    pub(super) check: CheckSpec,
+    pub(super) position: u32,
+    pub(super) cases: Range<u64>,
+    pub(super) seed: u64,
+    pub(super) keep: bool,
+}
+
+/// A slot's answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Tell {
+    Inspected(Box<Inspection>),
+    Evidence(Evidence),
+    Failed(Error),
+}

@@ -1,0 +1,143 @@
+//! Suites: cases in order, taken in whole or not at all.
+
+use std::collections::HashSet;
+
+use super::Lab;
+use super::engines::{Expect, Staged};
+use super::limits::within;
+use super::names;
+use super::records::{CheckSpec, SuiteRecord, decode, encode};
+use super::suite_file::Writer;
+use crate::data::Case;
+use crate::error::{Error, Result};
+use crate::suite::Summary;
+
+/// What comes before the cases of a suite.
+#[derive(Clone, Debug, Default)]
+pub struct NewSuite {
+    pub display_name: String,
+    pub checks: Vec<CheckSpec>,
+    pub gates: Vec<String>,
+    /// 0 if it was not announced.
+    pub case_count: u64,
+}
+
+/// A suite under way; dropped, it leaves nothing behind.
+pub struct SuiteUpload {
+    lab: Lab,
+    tenant: String,
+    header: NewSuite,
+    staged: Box<dyn Staged>,
+    writer: Writer,
+    ids: HashSet<String>,
+    summary: Summary,
+}
+
+impl Lab {
+    /// Begins an upload; the default checks and gates are read at once.
+    pub async fn upload_suite(&self, tenant: &str, header: NewSuite) -> Result<SuiteUpload> {
+        within("suite_cases", self.limits().suite_cases, header.case_count, "the number of cases")?;
+        within("job_checks", self.limits().job_checks, header.checks.len() as u64, "the number of checks")?;
+        within("job_gates", self.limits().job_gates, header.gates.len() as u64, "the number of gates")?;
+        if !header.checks.is_empty() {
+            CheckSpec::read_all(&header.checks).map_err(|e| e.under("header"))?;
+        }
+        Ok(SuiteUpload {
+            lab: self.clone(),
+            tenant: tenant.to_owned(),
+            header,
+            staged: self.engine().blobs.stage().await?,
+            writer: Writer::default(),
+            ids: HashSet::new(),
+            summary: Summary::default(),
+        })
+    }
+
+    /// A suite by name.
+    pub async fn suite(&self, tenant: &str, name: &str) -> Result<SuiteRecord> {
+        Ok(self.get(&key(tenant, names::id(name, tenant, "suites", "name")?), name).await?.1)
+    }
+
+    /// A page of suites; the second part goes on.
+    pub async fn suites(&self, tenant: &str, size: i32, token: &str) -> Result<(Vec<SuiteRecord>, String)> {
+        self.page(&key(tenant, ""), token, size).await
+    }
+
+    /// Deletes a suite that no running job uses.
+    pub async fn delete_suite(&self, tenant: &str, name: &str) -> Result<()> {
+        let suite = self.suite(tenant, name).await?;
+        let _alone = self.0.blobs.write().await;
+        self.unused(tenant, |job| job.spec.suite == name, name).await?;
+        let id = names::id(name, tenant, "suites", "name")?;
+        self.engine().meta.delete(&key(tenant, id), Expect::Any).await?;
+        let others: Vec<SuiteRecord> = self.all("suite/").await?;
+        if !others.iter().any(|other| other.sha256 == suite.sha256) {
+            self.engine().blobs.delete(&suite.sha256).await?;
+        }
+        Ok(())
+    }
+}
+
+impl SuiteUpload {
+    /// The next case; errors name it as `cases[POSITION]`.
+    pub async fn add(&mut self, case: &Case) -> Result<()> {
+        let position = self.summary.cases;
+        let field = format!("cases[{position}]");
+        within("suite_cases", self.lab.limits().suite_cases, position + 1, "the number of cases")?;
+        if !self.ids.insert(case.id.clone()) {
+            return Err(Error::invalid(
+                format!("{field}.id"),
+                format!("`{}` was found before; ids are unique", case.id),
+            ));
+        }
+        self.summary.add(case).map_err(|e| e.under(&field))?;
+        let frame = self.writer.case(case)?;
+        within(
+            "suite_bytes",
+            self.lab.limits().suite_bytes,
+            self.staged.size() + frame.len() as u64,
+            "the size of the suite",
+        )?;
+        self.staged.write(&frame).await
+    }
+
+    /// Publishes the suite. The same cases with the same checks and gates are the same suite.
+    pub async fn finish(mut self) -> Result<SuiteRecord> {
+        let cases = self.summary.cases;
+        if cases == 0 {
+            return Err(Error::invalid("cases", "the suite is empty"));
+        }
+        if self.header.case_count != 0 && self.header.case_count != cases {
+            let message = format!("{} was announced, {cases} cases came", self.header.case_count);
+            return Err(Error::invalid("header.case_count", message));
+        }
+        let table = std::mem::take(&mut self.writer).finish();
+        self.staged.write(&table).await?;
+        let _together = self.lab.0.blobs.read().await;
+        let sha256 = self.staged.publish(None).await?;
+        let NewSuite { display_name, checks, gates, .. } = self.header;
+        let id = names::content_id(&[sha256.as_bytes(), &encode(&(&checks, &gates))?]);
+        let record = SuiteRecord {
+            name: names::name(&self.tenant, "suites", &id),
+            display_name,
+            sha256,
+            created: names::now(),
+            checks,
+            gates,
+            summary: self.summary,
+        };
+        let key = key(&self.tenant, &id);
+        let meta = &self.lab.engine().meta;
+        if meta.put(&key, &encode(&record)?, Expect::Absent).await?.is_some() {
+            return Ok(record);
+        }
+        match meta.get(&key).await? {
+            Some(stored) => decode(&stored.value),
+            None => Err(Error::Unavailable("the suite was deleted while it was uploaded again; retry".to_owned())),
+        }
+    }
+}
+
+fn key(tenant: &str, id: &str) -> String {
+    format!("suite/{tenant}/{id}")
+}

@@ -1,0 +1,148 @@
+//! Everything that can be known of a job before it starts.
+
+use serde_json::{Map, Value};
+
+use super::check::{Action, Check};
+use super::gate::Gate;
+use super::summary::{Arrays, Summary};
+use crate::engine::{Input, OutputKind, Signature};
+use crate::error::{Error, Result, Violations, nearest};
+use crate::tensor::DType;
+
+/// Reads the checks of a request: SPEC, or name and parameters, or both. Violations name `checks[i]...`.
+pub fn checks(given: &[(String, String, Option<Map<String, Value>>)]) -> Result<Vec<Check>> {
+    let mut violations = Violations::default();
+    let mut checks: Vec<Check> = Vec::new();
+    for (i, (spec, name, params)) in given.iter().enumerate() {
+        let check = match params {
+            None if name.is_empty() => Check::parse(spec),
+            _ => {
+                let params = params.clone().unwrap_or_default();
+                let text = if spec.is_empty() { super::write_spec(name, &params) } else { spec.clone() };
+                Check::new(&text, name, params)
+            }
+        };
+        let field = format!("checks[{i}]");
+        let Some(check) = violations.catch(check.map_err(|e| e.under(&field)))? else { continue };
+        if let Some(twin) = checks.iter().position(|c| c.spec == check.spec) {
+            let twin = Error::invalid(field, format!("`{}` is given twice, at {twin} too", check.spec));
+            violations.catch(Err::<(), _>(twin))?;
+        }
+        checks.push(check);
+    }
+    violations.finish()?;
+    if checks.is_empty() {
+        return Err(Error::invalid("checks", "there is none; `clean` is the simplest"));
+    }
+    Ok(checks)
+}
+
+/// Refuses a job whose suite, checks or gates do not fit the model; all violations at once.
+pub fn validate(signature: &Signature, summary: &Summary, checks: &[Check], gates: &[String]) -> Result<Vec<Gate>> {
+    let mut violations = Violations::default();
+    for input in &signature.inputs {
+        let arrays = bound(signature, summary, input);
+        let arrays = arrays.and_then(|a| arrays_fit(a, input, summary.cases));
+        violations.catch(arrays.map_err(|e| e.under(&format!("suite.inputs.{}", input.name))))?;
+    }
+    violations.catch(answers_fit(signature, summary))?;
+    let probed = signature.probed();
+    for (i, check) in checks.iter().enumerate() {
+        let corrupts = check.points.iter().any(|p| matches!(p.action, Action::Corrupt(..)));
+        if corrupts && !probed.is_image() {
+            let message = format!(
+                "{} wants a picture with 1 or 3 channels; the input `{}` is {:?} {:?}",
+                check.manual.name, probed.name, probed.layout, probed.shape
+            );
+            violations.catch(Err::<(), _>(Error::invalid(format!("checks[{i}].name"), message)))?;
+        } else if corrupts && probed.range.is_none() {
+            let unit = bound(signature, summary, probed).and_then(|arrays| within(arrays, probed, [0.0, 1.0]));
+            let advice = "; without a declared range a corruption takes pictures to be in [0, 1]";
+            violations.catch(unit.map_err(|e| Error::invalid(format!("checks[{i}]"), format!("{e}{advice}"))))?;
+        }
+    }
+    let mut read = Vec::new();
+    for (i, gate) in gates.iter().enumerate() {
+        read.extend(violations.catch(Gate::parse(gate, checks).map_err(|e| e.under(&format!("gates[{i}]"))))?);
+    }
+    violations.finish()?;
+    Ok(read)
+}
+
+/// The suite's arrays for an input: by name, or the lone one.
+fn bound<'a>(signature: &Signature, summary: &'a Summary, input: &Input) -> Result<&'a Arrays> {
+    let lone = signature.inputs.len() == 1 && summary.inputs.len() == 1;
+    let arrays = if lone { summary.inputs.values().next() } else { summary.inputs.get(&input.name) };
+    arrays.ok_or_else(|| {
+        let found: Vec<&str> = summary.inputs.keys().map(String::as_str).collect();
+        Error::invalid("", format!("the model wants it, the suite has {}", found.join(", ")))
+    })
+}
+
+fn arrays_fit(arrays: &Arrays, input: &Input, cases: u64) -> Result<()> {
+    if arrays.count != cases {
+        return Err(Error::invalid("", format!("{} of {cases} cases have it", arrays.count)));
+    }
+    if let Some(id) = arrays.picture.as_ref().filter(|_| !input.is_image()) {
+        return Err(Error::invalid("", format!("case {id} gives a picture file, the model's input is none")));
+    }
+    for (dtype, shape, id) in &arrays.kinds {
+        let resized = *dtype == DType::U8 && input.is_image() && !input.geometry.is_empty() && shape.len() == 3;
+        if *shape != input.shape && !resized {
+            let message = format!("case {id} has shape {shape:?}, the model wants {:?}", input.shape);
+            return Err(Error::invalid("", message));
+        }
+        let float = matches!(input.dtype, DType::F32 | DType::F64);
+        let fits = *dtype == input.dtype
+            || (float && matches!(dtype, DType::F32 | DType::F64 | DType::U8))
+            || (*dtype == DType::I32 && input.dtype == DType::I64);
+        if !fits {
+            let message = format!("case {id} is {}, the model wants {}", dtype.name(), input.dtype.name());
+            return Err(Error::invalid("", message));
+        }
+    }
+    if let Some(id) = &arrays.odd {
+        return Err(Error::invalid("", format!("case {id} has a value that is not finite (NaN or infinity)")));
+    }
+    input.range.map_or(Ok(()), |range| within(arrays, input, range))
+}
+
+/// Whether all values are in the range, uint8 read as value / 255 where the graph wants floats.
+fn within(arrays: &Arrays, input: &Input, [low, high]: [f64; 2]) -> Result<()> {
+    for (bounds, wrong) in [(&arrays.low, -1.0), (&arrays.high, 1.0)] {
+        for (dtype, (value, id)) in bounds {
+            let unit = if dtype == DType::U8.name() && input.dtype != DType::U8 { 255.0 } else { 1.0 };
+            let value = value / unit;
+            let beyond = if wrong < 0.0 { low - value } else { value - high };
+            if beyond > 1e-6 {
+                let message = format!("case {id} has the value {value}, the range is [{low}, {high}]");
+                return Err(Error::invalid("", message));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn answers_fit(signature: &Signature, summary: &Summary) -> Result<()> {
+    let (output, answers) = (&signature.output, &summary.answers);
+    let refuse = |message: String| Err(Error::invalid("suite.expected", message));
+    if output.kind == OutputKind::Value {
+        let named = !answers.names.is_empty();
+        return if named { refuse("the suite has class names, the model gives a value".to_owned()) } else { Ok(()) };
+    }
+    if answers.values > 0 {
+        return refuse("the suite expects values, the model gives classes; are the labels floats?".to_owned());
+    }
+    if let Some((index, id)) = answers.largest.as_ref().filter(|(index, _)| *index >= output.size as u64) {
+        return refuse(format!("case {id} has the label {index}, the model has classes 0 to {}", output.size - 1));
+    }
+    for (name, id) in answers.names.iter().filter(|(name, _)| !output.classes.contains(name)) {
+        let hint = match nearest(name, output.classes.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean {near}?"),
+            None if output.classes.is_empty() => "the signature declares no class names".to_owned(),
+            None => "the signature does not have it".to_owned(),
+        };
+        return refuse(format!("case {id} has the label `{name}`; {hint}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! How a case came out.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::tensor::Tensor;
+
+/// One case under one point of one check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    pub case: String,
+    /// The case's position in the suite.
+    pub index: u64,
+    /// Position of the check in the job, and of the point in the check.
+    pub check: u32,
+    pub point: u32,
+    pub outcome: Outcome,
+    /// Why it was skipped or failed; empty otherwise.
+    pub reason: String,
+    /// Class index, or the expected value.
+    pub label: Option<f64>,
+    pub predicted_clean: Option<f64>,
+    pub predicted: Option<f64>,
+    pub measures: BTreeMap<String, f64>,
+}
+
+/// Held: the answer is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    Held,
+    Broken,
+    /// Not judged, for a reason that lies in the case.
+    Skipped,
+    /// Not judged, for a reason that lies in the run.
+    Failed,
+}
+
+impl Outcome {
+    /// As in all output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Broken => "broken",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What a shard gives.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// By case, then by point.
+    pub verdicts: Vec<Verdict>,
+    /// Arrays by name, a row for each verdict (`x`: for each case), kept if the job asks for artifacts. Rows of cases
+    /// that failed are zeros, or NaN.
+    pub arrays: BTreeMap<String, Tensor>,
+    /// Rows that went through the model.
+    pub queries: u64,
+}
