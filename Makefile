@@ -1,8 +1,25 @@
-# `make test` is the one command that says whether the tree is sound.
+# `make test` is the one command that says whether the tree is sound. It needs a Rust toolchain and python3; what else
+# it needs it installs into target/tools.
 
-.PHONY: test
-test:
+TOOLS := target/tools
+BUF := $(TOOLS)/bin/buf
+
+.PHONY: test rust proto python
+test: rust proto python
+
+rust:
 	cargo fmt --all --check
 	cargo check --locked --lib --no-default-features
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked
+
+proto: $(BUF)
+	cd proto && ../$(BUF) lint
+
+# The client's tests drive the server that `cargo test` has built.
+python: rust
+	clients/python/check.sh
+
+$(BUF):
+	python3 -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check buf-bin==1.75.0

@@ -6,3 +6,5 @@
 mod cli;
 mod corpus;
 mod digits;
+mod engines;
+mod service;
