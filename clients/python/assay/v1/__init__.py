@@ -1,0 +1,1 @@
+"""Generated stubs of the protobuf package assay.v1; `generate.py` makes them."""
