@@ -8,7 +8,7 @@ mod status;
 mod suites;
 
 /// Generated from `proto/`.
-#[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used, clippy::expect_used)]
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::too_many_lines, clippy::unwrap_used, clippy::expect_used)]
 pub mod pb {
     tonic::include_proto!("assay.v1");
 }

@@ -133,12 +133,8 @@ fn gallery(html: &mut String, index: u32, check: &pb::Check, shown: &[pb::Verdic
         }
         for (point, verdict) in own.iter().enumerate() {
             if let Some(png) = pictures.get(&(Some(index), case, point)) {
-                let params: Vec<String> = verdict
-                    .params
-                    .iter()
-                    .flat_map(|p| crate::api::struct_to_map(p))
-                    .map(|(_, v)| v.to_string())
-                    .collect();
+                let params: Vec<String> =
+                    verdict.params.iter().flat_map(crate::api::struct_to_map).map(|(_, v)| v.to_string()).collect();
                 let predicted = verdict.predicted.map_or("?".to_owned(), |p| p.to_string());
                 let class = if verdict.outcome() == pb::Outcome::Held { "held" } else { "broken" };
                 cell(html, png, &format!("{}: {predicted}", params.join(", ")), class);

@@ -212,7 +212,7 @@ fn plan(graph: &Graph, inputs: &[Input], batch: usize) -> anyhow::Result<Plan> {
     }
     let mut typed = model.into_typed()?;
     preprocess::prepend(&mut typed, inputs)?;
-    Ok(typed.into_optimized()?.into_runnable()?)
+    typed.into_optimized()?.into_runnable()
 }
 
 fn run(plan: &Plan, inputs: &[Tensor]) -> anyhow::Result<Vec<Tensor>> {

@@ -174,7 +174,7 @@ impl Lab {
     /// Puts a running job on its way again, wherever it was left: shards without a line are enqueued, a job with all
     /// of its lines is ended.
     async fn recover(&self, job: &JobRecord) -> Result<()> {
-        let keys: HashSet<u32> = results::keys(self, &job.name).await?.into_iter().collect();
+        let keys: HashSet<u32> = self.engine().log.keys(&job.name).await?.into_iter().collect();
         if keys.contains(&DONE) {
             return self.settle(job).await;
         }

@@ -39,6 +39,13 @@ pub(super) fn content_id(parts: &[&[u8]]) -> String {
     hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
 }
 
+/// The first half of a SHA-256, which nobody can make collide with reasonable effort.
+pub(super) fn short_hash(bytes: &[u8]) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&Sha256::digest(bytes)[..16]);
+    half
+}
+
 /// An id that nobody can guess, in the order of time.
 pub(super) fn fresh_id() -> Result<String> {
     let mut random = [0; 10];

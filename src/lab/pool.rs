@@ -136,7 +136,7 @@ impl Worker {
             lost = keep_up(&lab, lease) => { lost?; return Ok(End::Stopped) }
         };
         match answer {
-            Err(death) => return Ok(End::Died(death)),
+            Err(death) => Ok(End::Died(death)),
             Ok(answer) => {
                 self.slot = Some(slot);
                 match answer {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Axis, Graph, Model, Port};
 use crate::error::{Error, Result};
-use crate::suite::{Check, Plan, Summary, Verdict, checks};
+use crate::suite::{Check, Given, Plan, Summary, Verdict, checks};
 
 /// Bytes of a record.
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
@@ -87,7 +87,7 @@ pub struct CheckSpec {
 
 impl CheckSpec {
     /// The parts that [`checks`] reads.
-    fn parts(&self) -> Result<(String, String, Option<serde_json::Map<String, serde_json::Value>>)> {
+    fn parts(&self) -> Result<Given> {
         let params = self.params.as_deref().map(serde_json::from_str).transpose();
         let params = params.map_err(|e| Error::invalid("params", e.to_string()))?;
         Ok((self.spec.clone(), self.name.clone(), params))

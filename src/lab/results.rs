@@ -61,17 +61,6 @@ pub(super) async fn counts(lab: &Lab, job: &str) -> Result<BTreeMap<String, u64>
     Ok(counts)
 }
 
-/// Keys of the lines of a job, so far.
-pub(super) async fn keys(lab: &Lab, job: &str) -> Result<Vec<u32>> {
-    let mut keys = Vec::new();
-    lines(lab, job, |key, _| {
-        keys.push(key);
-        Ok(())
-    })
-    .await?;
-    Ok(keys)
-}
-
 /// Arrays that a job's shards left.
 pub(super) async fn artifacts(lab: &Lab, job: &str) -> Result<Vec<ArtifactRecord>> {
     let mut artifacts = Vec::new();
@@ -145,7 +134,7 @@ impl Lab {
     pub async fn progress(&self, job: &JobRecord) -> Result<Progress> {
         let mut follow = Follow::new(self.clone(), job.clone(), 0)?;
         follow.progress.shards_done = 0;
-        for key in keys(self, &job.name).await?.into_iter().filter(|key| *key != DONE) {
+        for key in self.engine().log.keys(&job.name).await?.into_iter().filter(|key| *key != DONE) {
             follow.progress.shards_done += 1;
             follow.progress.verdicts_done += follow.verdicts_of(key);
         }

@@ -29,7 +29,8 @@ pub struct SuiteUpload {
     header: NewSuite,
     staged: Box<dyn Staged>,
     writer: Writer,
-    ids: HashSet<String>,
+    /// Hashes of the ids seen: 16 bytes a case, whatever the length of its id.
+    ids: HashSet<[u8; 16]>,
     summary: Summary,
 }
 
@@ -84,7 +85,7 @@ impl SuiteUpload {
         let position = self.summary.cases;
         let field = format!("cases[{position}]");
         within("suite_cases", self.lab.limits().suite_cases, position + 1, "the number of cases")?;
-        if !self.ids.insert(case.id.clone()) {
+        if !self.ids.insert(names::short_hash(case.id.as_bytes())) {
             return Err(Error::invalid(
                 format!("{field}.id"),
                 format!("`{}` was found before; ids are unique", case.id),

@@ -116,7 +116,7 @@ fn known(manual: &Manual, params: &Map<String, Value>) -> Result<()> {
     let schema = (manual.schema)();
     let names: Vec<String> =
         schema.get("properties").and_then(Value::as_object).map_or(Vec::new(), |p| p.keys().cloned().collect());
-    for key in params.keys().filter(|key| !names.contains(key)) {
+    if let Some(key) = params.keys().find(|key| !names.contains(key)) {
         let hint = match nearest(key, names.iter().map(String::as_str)) {
             Some(near) => format!("did you mean {near}?"),
             None if names.is_empty() => "it has no parameters".to_owned(),

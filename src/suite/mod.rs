@@ -17,5 +17,5 @@ pub use report::{CheckReport, Fold, Metric, Report};
 pub use run::{Chunk, run};
 pub use spec::write as write_spec;
 pub use summary::{Answers, Arrays, Summary};
-pub use validate::{checks, validate};
+pub use validate::{Given, checks, validate};
 pub use verdict::{Evidence, Outcome, Verdict};

@@ -9,8 +9,11 @@ use crate::engine::{Input, OutputKind, Signature};
 use crate::error::{Error, Result, Violations, nearest};
 use crate::tensor::DType;
 
-/// Reads the checks of a request: SPEC, or name and parameters, or both. Violations name `checks[i]...`.
-pub fn checks(given: &[(String, String, Option<Map<String, Value>>)]) -> Result<Vec<Check>> {
+/// A check as a request gives it: SPEC, name and parameters, of which the first or the others may be left out.
+pub type Given = (String, String, Option<Map<String, Value>>);
+
+/// Reads the checks of a request. Violations name `checks[i]...`.
+pub fn checks(given: &[Given]) -> Result<Vec<Check>> {
     let mut violations = Violations::default();
     let mut checks: Vec<Check> = Vec::new();
     for (i, (spec, name, params)) in given.iter().enumerate() {
@@ -136,7 +139,7 @@ fn answers_fit(signature: &Signature, summary: &Summary) -> Result<()> {
     if let Some((index, id)) = answers.largest.as_ref().filter(|(index, _)| *index >= output.size as u64) {
         return refuse(format!("case {id} has the label {index}, the model has classes 0 to {}", output.size - 1));
     }
-    for (name, id) in answers.names.iter().filter(|(name, _)| !output.classes.contains(name)) {
+    if let Some((name, id)) = answers.names.iter().find(|(name, _)| !output.classes.contains(name)) {
         let hint = match nearest(name, output.classes.iter().map(String::as_str)) {
             Some(near) => format!("did you mean {near}?"),
             None if output.classes.is_empty() => "the signature declares no class names".to_owned(),

@@ -145,6 +145,7 @@ async fn the_first_line_of_a_key_stands(engine: &Engine) {
     assert_eq!(bodies(0, 1).await.len(), 1);
     assert_eq!(bodies(first, 10).await, [(4, b"two".to_vec())]);
     assert_eq!((log.count("j").await.unwrap(), log.count("k").await.unwrap()), (2, 0));
+    assert_eq!((log.keys("j").await.unwrap(), log.keys("k").await.unwrap()), (vec![5, 4], vec![]));
     log.forget("j").await.unwrap();
     assert_eq!(log.count("j").await.unwrap(), 0);
 }

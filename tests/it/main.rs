@@ -7,4 +7,7 @@ mod cli;
 mod corpus;
 mod digits;
 mod engines;
+mod faults;
+mod refusals;
+mod server;
 mod service;

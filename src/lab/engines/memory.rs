@@ -215,6 +215,10 @@ impl Log for Memory {
         Ok(lines.entries.range(above).take(limit).map(|(_, entry)| entry.clone()).collect())
     }
 
+    async fn keys(&self, job: &str) -> Result<Vec<u32>> {
+        Ok(self.state().logs.get(job).map_or(Vec::new(), |lines| lines.entries.values().map(|e| e.key).collect()))
+    }
+
     async fn count(&self, job: &str) -> Result<u64> {
         Ok(self.state().logs.get(job).map_or(0, |lines| lines.entries.len() as u64))
     }

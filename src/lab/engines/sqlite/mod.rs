@@ -230,6 +230,16 @@ impl Log for Sqlite {
         self.store.read(read).await
     }
 
+    async fn keys(&self, job: &str) -> Result<Vec<u32>> {
+        let job = job.to_owned();
+        let read = move |c: &Connection| {
+            // The index over (job, key) holds the sequence too, so that no body is touched.
+            let query = "SELECT key FROM log WHERE job = ?1 ORDER BY sequence";
+            c.prepare_cached(query)?.query_map([job], |row| row.get(0))?.collect()
+        };
+        self.store.read(read).await
+    }
+
     async fn count(&self, job: &str) -> Result<u64> {
         let job = job.to_owned();
         self.store.read(move |c| c.query_row("SELECT count(*) FROM log WHERE job = ?1", [job], |row| row.get(0))).await
