@@ -1,11 +1,8 @@
 //! Geometry: from the picture as read to the picture as probed.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-
 use super::signature::{Filter, Geometry, Resize};
 use crate::error::{Error, Result};
-use crate::tensor::Pixels;
+use crate::tensor::{Kernel, Pixels, resample};
 
 /// Longest side that a resize may ask for.
 const SIDE_MAX: usize = 16_384;
@@ -40,27 +37,14 @@ fn resized(picture: &Pixels, to: &Resize) -> Result<Pixels> {
         let message = format!("{height}x{width} pixels would come out; sides of 1 to {SIDE_MAX} were expected");
         return Err(Error::invalid("resize", message));
     }
-    if (height, width) == (picture.height, picture.width) {
-        return Ok(picture.clone());
-    }
-    let algorithm = match to.filter {
-        Filter::Nearest => ResizeAlg::Nearest,
-        Filter::Box => ResizeAlg::Convolution(FilterType::Box),
-        Filter::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
-        Filter::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
-        Filter::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
+    let kernel = match to.filter {
+        Filter::Nearest => Kernel::Nearest,
+        Filter::Box => Kernel::Box,
+        Filter::Bilinear => Kernel::Bilinear,
+        Filter::Bicubic => Kernel::Bicubic,
+        Filter::Lanczos => Kernel::Lanczos,
     };
-    let kind = if picture.channels == 1 { PixelType::U8 } else { PixelType::U8x3 };
-    let fail = |e: &dyn std::fmt::Display| Error::internal("resize", e);
-    // Sides were checked above and when the file was read, so they fit.
-    #[allow(clippy::cast_possible_truncation)]
-    let (source, mut target) = (
-        ImageRef::new(picture.width as u32, picture.height as u32, &picture.data, kind).map_err(|e| fail(&e))?,
-        Image::new(width as u32, height as u32, kind),
-    );
-    let options = ResizeOptions::new().resize_alg(algorithm);
-    Resizer::new().resize(&source, &mut target, &options).map_err(|e| fail(&e))?;
-    Pixels::new(height, width, picture.channels, target.into_vec()).ok_or_else(|| fail(&"the sizes differ"))
+    Ok(resample(picture, height, width, kernel))
 }
 
 /// The centred square; a smaller picture is refused.

@@ -1,9 +1,11 @@
 //! Floor 0: tensors, images, random numbers. Nothing here knows a model.
 
 mod image;
+mod resample;
 mod rng;
 
 pub use image::Pixels;
+pub use resample::{Kernel, resample};
 pub use rng::Rng;
 
 use std::collections::BTreeMap;
