@@ -2,8 +2,9 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
+use super::jpeg;
 use crate::error::{Error, Result};
 use crate::tensor::Pixels;
 
@@ -23,13 +24,28 @@ pub fn dimensions(file: &[u8]) -> Result<(usize, usize)> {
 pub fn decode(file: &[u8], channels: usize) -> Result<Pixels> {
     let mut decoder = decoder(file)?;
     let orientation = decoder.orientation().map_err(|e| refuse(&e))?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(|e| refuse(&e))?;
+    let mut picture = whole(file, decoder)?;
     picture.apply_orientation(orientation);
     let (height, width) = (picture.height() as usize, picture.width() as usize);
     let rgb = if picture.color().has_alpha() { over_white(&picture) } else { picture.into_rgb8().into_raw() };
     let data = if channels == 1 { grey(&rgb) } else { rgb };
     Pixels::new(height, width, channels, data)
         .ok_or_else(|| Error::internal("decoder", "the samples do not fill the picture"))
+}
+
+/// All samples. JPEG goes its own way: see [`jpeg`].
+fn whole(file: &[u8], decoder: impl ImageDecoder) -> Result<DynamicImage> {
+    let (width, height) = decoder.dimensions();
+    if decoder.total_bytes() > BYTES_MAX {
+        return Err(refuse(&format!("{height}x{width} pixels are more than {BYTES_MAX} bytes")));
+    }
+    if image::guess_format(file).is_ok_and(|format| format == ImageFormat::Jpeg)
+        && let Some(rgb) = jpeg::decode(file)?
+    {
+        let picture = RgbImage::from_raw(width, height, rgb).map(DynamicImage::ImageRgb8);
+        return picture.ok_or_else(|| refuse(&"the JPEG file contradicts its own header"));
+    }
+    DynamicImage::from_decoder(decoder).map_err(|e| refuse(&e))
 }
 
 fn decoder(file: &[u8]) -> Result<impl ImageDecoder + '_> {

@@ -1,10 +1,8 @@
 //! Compression with loss.
 
-use image::ImageFormat;
-use jpeg_encoder::{ChromaSubsamplingMethod, ColorType, Encoder, SamplingFactor};
-
 use super::{Entry, Severity, entry};
-use crate::error::{Error, Result};
+use crate::data::jpeg;
+use crate::error::Result;
 use crate::tensor::{Pixels, Rng};
 
 pub(super) const ENTRY: Entry = entry(
@@ -18,22 +16,10 @@ pub(super) const ENTRY: Entry = entry(
 const QUALITY: [[f64; 5]; 3] =
     [[25.0, 18.0, 15.0, 10.0, 7.0], [65.0, 58.0, 50.0, 40.0, 25.0], [80.0, 65.0, 58.0, 50.0, 40.0]];
 
-/// Baseline JPEG with the standard tables and halved chroma, as Pillow writes it. Fails for sides above 65535.
+/// Pillow's file at that quality, to the bit.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn jpeg_compression(image: &mut Pixels, severity: Severity, _: &mut Rng) -> Result<()> {
-    let side = |n: usize| {
-        u16::try_from(n).map_err(|_| Error::invalid("image", format!("side {n} was found, JPEG holds up to 65535")))
-    };
-    let (width, height) = (side(image.width)?, side(image.height)?);
-    let colour = if image.channels == 1 { ColorType::Luma } else { ColorType::Rgb };
-    let mut bytes = Vec::new();
-    let mut encoder = Encoder::new(&mut bytes, severity.of(&QUALITY, image) as u8);
-    encoder.set_sampling_factor(SamplingFactor::F_2_2);
-    encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
-    encoder.encode(&image.data, width, height, colour).map_err(|e| Error::internal("JPEG encoder", e))?;
-    let decoded = image::load_from_memory_with_format(&bytes, ImageFormat::Jpeg)
-        .map_err(|e| Error::internal("JPEG decoder", e))?;
-    image.data = if image.channels == 1 { decoded.into_luma8().into_raw() } else { decoded.into_rgb8().into_raw() };
+    *image = jpeg::round_trip(image, severity.of(&QUALITY, image) as u8)?;
     Ok(())
 }
 
