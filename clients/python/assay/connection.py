@@ -17,13 +17,14 @@ MESSAGE_MAX = 64 << 20
 
 _OPTIONS: dict[str, int] = {
     "grpc.max_receive_message_length": MESSAGE_MAX,
-    # A peer that is gone without a word is noticed after 30 + 10 seconds, also while nothing is sent.
-    "grpc.keepalive_time_ms": 30_000,
+    # A peer that is gone without a word is noticed after 10 + 10 seconds, also while nothing is sent.
+    "grpc.keepalive_time_ms": 10_000,
     "grpc.keepalive_timeout_ms": 10_000,
     "grpc.http2.max_pings_without_data": 0,
     # After a restart of the server the next try should not wait for the library's own two minutes.
     "grpc.initial_reconnect_backoff_ms": 100,
-    "grpc.max_reconnect_backoff_ms": 5_000,
+    "grpc.min_reconnect_backoff_ms": 3_000,
+    "grpc.max_reconnect_backoff_ms": 3_000,
     # Two clients in one process have a connection each.
     "grpc.use_local_subchannel_pool": 1,
 }

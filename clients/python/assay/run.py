@@ -82,7 +82,9 @@ class Run(Iterator[Verdict]):
         They are read from the beginning, whatever has been iterated.
         """
         with Run(self._client, self.job) as whole:
-            return in_case_order(whole)
+            verdicts = in_case_order(whole)
+            self._fold.state, self._fold.progress = whole.state, whole.progress
+        return verdicts
 
     def report(self, wait: bool = True) -> Report:
         """Metrics and gates; waits for the job's end unless told not to."""
@@ -144,7 +146,7 @@ class Run(Iterator[Verdict]):
         if error or self._fold.ended:
             self.close()
         if error:
-            time.sleep(self._fold.lost(error))
+            self._client.pause(self._fold.lost(error))
 
 
 class _Stream:

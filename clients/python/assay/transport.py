@@ -37,6 +37,13 @@ class Transport:
         """Closes the connection. Jobs run on."""
         self._channel.close()
 
+    def pause(self, seconds: float) -> None:
+        """Waits before another try, while the connection is brought up again."""
+        # gRPC tends a connection only while somebody waits for it; otherwise a try would find it as the last left it.
+        self._channel.subscribe(_ignore, try_to_connect=True)
+        time.sleep(seconds)
+        self._channel.unsubscribe(_ignore)
+
     def perform(self, call: Call[T]) -> T:
         """Carries out a call."""
         tries = Tries(self.connection.retry)
@@ -48,7 +55,7 @@ class Transport:
                 error = from_rpc(rpc)
                 if call.is_done(error, tries.failures):
                     return call.convert(None)
-                time.sleep(tries.failed(error))
+                self.pause(tries.failed(error))
 
     def pages(self, call: Callable[[str], Call[Page[T]]]) -> Iterator[T]:
         """Everything that a list holds, asked for as it is needed."""
@@ -69,7 +76,7 @@ class Transport:
             except grpc.RpcError as rpc:
                 if source.error is not None:
                     raise source.error from None
-                time.sleep(tries.failed(from_rpc(rpc)))
+                self.pause(tries.failed(from_rpc(rpc)))
 
     def follow(self, request: jobs_pb2.StreamResultsRequest) -> Any:
         """Opens a stream of results."""
@@ -85,8 +92,12 @@ class Transport:
                     data += piece.data
                 return arrays.to_array(artifact, bytes(data))
             except grpc.RpcError as rpc:
-                time.sleep(tries.failed(from_rpc(rpc)))
+                self.pause(tries.failed(from_rpc(rpc)))
 
     @property
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         return self.connection.metadata
+
+
+def _ignore(_: grpc.ChannelConnectivity) -> None:
+    pass

@@ -120,6 +120,6 @@ class Proxy:
 
     def _cut(self, client: socket.socket) -> None:
         self.cuts += 1
-        if self.cuts % 2:
+        if self.cuts % 2 == 0:
             # Lingering for no time makes the close a reset.
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -14,7 +14,7 @@ from tests.server import REPOSITORY, Server
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-SAID = [r"\d\.\d{3} in \[0\.\d+, \d\.\d+\] of 100\npass \[\('clean.accuracy >= 0.95', 'pass'\)\]\n$",
+SAID = [r"\d\.\d{3} in \[0\.\d+, \d\.\d+\] of 500\npass \[\('clean.accuracy >= 0.95', 'pass'\)\]\n$",
         r"succeeded \(20, 1, 28, 28\) \(20, 1, 28, 28\)\n$", r"checks\[0\]\.name - .*gaussian_noise"]
 
 
