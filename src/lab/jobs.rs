@@ -157,7 +157,7 @@ impl Lab {
         }
     }
 
-    async fn settle_as(&self, job: &JobRecord, state: State, counts: BTreeMap<String, u64>) -> Result<()> {
+    pub(super) async fn settle_as(&self, job: &JobRecord, state: State, counts: BTreeMap<String, u64>) -> Result<()> {
         let ended = JobRecord { state, counts, ended: names::now(), ..job.clone() };
         let key = key_of(&job.name)?;
         if let Some(stored) = self.engine().meta.get(&key).await? {

@@ -219,6 +219,12 @@ impl Follow {
                     }
                     Line::Done { state, counts } => {
                         self.ended = true;
+                        // The line is written before the record; who has seen it may rely on the record.
+                        let key = super::jobs::key_of(&self.job.name)?;
+                        let (_, job): (_, JobRecord) = self.lab.get(&key, &self.job.name).await?;
+                        if job.state == State::Running {
+                            self.lab.settle_as(&job, state, counts.clone()).await?;
+                        }
                         Ok(Some((self.after, Message::Done { state, counts })))
                     }
                 };

@@ -5,7 +5,7 @@ The client never raises `grpc.RpcError`: every status of the server becomes one 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import grpc
 from google.rpc import error_details_pb2
@@ -129,7 +129,7 @@ _CLASSES: dict[grpc.StatusCode, type[AssayError]] = {
 
 def from_rpc(rpc: grpc.RpcError) -> AssayError:
     """The error that a failed call stands for, with the details that came with its status."""
-    if not isinstance(rpc, grpc.Call):
+    if not isinstance(rpc, (grpc.Call, grpc.aio.AioRpcError)):
         return AssayError(str(rpc))
     code = rpc.code()
     error = _CLASSES.get(code, AssayError)(rpc.details() or code.name)
@@ -138,9 +138,9 @@ def from_rpc(rpc: grpc.RpcError) -> AssayError:
     return error
 
 
-def _add_details(error: AssayError, call: grpc.Call) -> None:
+def _add_details(error: AssayError, call: grpc.Call | grpc.aio.AioRpcError) -> None:
     try:
-        status = rpc_status.from_call(call)
+        status = rpc_status.from_call(cast(grpc.Call, call))  # It reads what both kinds have.
     except ValueError:
         return  # The details contradict the status: the status alone is believed.
     for detail in status.details if status else ():

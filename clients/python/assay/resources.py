@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Union, cast
+from typing import Any, Literal, TypeGuard, Union, cast
 
 from assay.convert import to_datetime, to_dict, word
 from assay.v1 import catalog_pb2, jobs_pb2, models_pb2, suites_pb2, types_pb2
@@ -210,6 +211,9 @@ class ServerInfo:
         return cls(pb.version, pb.engine, pb.slots, dict(pb.limits))
 
 
+_MODEL = re.compile(r"tenants/[^/]+/models/[^/]+")
+_SUITE = re.compile(r"tenants/[^/]+/suites/[^/]+")
+
 ModelLike = Union[Model, str]
 SuiteLike = Union[Suite, str]
 JobLike = Union[Job, str]
@@ -218,6 +222,16 @@ JobLike = Union[Job, str]
 def name_of(resource: Model | Suite | Job | str) -> str:
     """The name of a resource that is given itself or by name."""
     return resource if isinstance(resource, str) else resource.name
+
+
+def is_model(model: object) -> TypeGuard[ModelLike]:
+    """Whether this is a model on the server, itself or by name, and not a path or the like."""
+    return isinstance(model, Model) or (isinstance(model, str) and _MODEL.fullmatch(model) is not None)
+
+
+def is_suite(suite: object) -> TypeGuard[SuiteLike]:
+    """Whether this is a suite on the server, itself or by name, and not a path or the like."""
+    return isinstance(suite, Suite) or (isinstance(suite, str) and _SUITE.fullmatch(suite) is not None)
 
 
 def job_state(state: jobs_pb2.JobState) -> JobState:

@@ -18,8 +18,8 @@ class Retry:
     """A stream of results is given up after this time without progress."""
     silence: float = 45.0
     """A stream on which nothing at all comes for this time is taken as dead; the server sends a heartbeat every 15."""
-    attempts: int = 4
-    """How often a single call or an upload is tried in all."""
+    attempts: int = 6
+    """How often a single call or an upload is tried in all; with the other defaults that takes three seconds."""
     first: float = 0.1
     """Longest wait before the first retry; it doubles with every failure."""
     longest: float = 5.0
@@ -29,6 +29,21 @@ class Retry:
         """Wait after `failures` failures in a row: exponential with jitter, or longer if the server asked for it."""
         ceiling = min(self.longest, self.first * 2.0 ** min(failures - 1, 30))
         return max(random.uniform(ceiling / 2, ceiling), error.retry_after or 0.0)
+
+
+class Tries:
+    """The tries of one call or upload."""
+
+    def __init__(self, retry: Retry) -> None:
+        self._retry = retry
+        self.failures = 0
+
+    def failed(self, error: AssayError) -> float:
+        """Seconds to wait before the next try. Raises `error` if there is none."""
+        self.failures += 1
+        if self.failures >= self._retry.attempts or not is_passing(error):
+            raise error
+        return self._retry.delay(self.failures, error)
 
 
 _AMBIGUOUS = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL)
@@ -44,3 +59,8 @@ def is_broken(error: AssayError) -> bool:
     if error.code in _AMBIGUOUS:
         return any(word in str(error).lower() for word in _TRANSPORT)
     return error.code == grpc.StatusCode.UNAVAILABLE
+
+
+def is_passing(error: AssayError) -> bool:
+    """Whether another try may help: the connection broke, or the server asked for a later try."""
+    return is_broken(error) or error.retry_after is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -56,6 +57,12 @@ class Verdict:
             measures=dict(pb.measures),
             seed=pb.seed,
         )
+
+
+def in_case_order(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Verdicts in the order of cases, then checks, then points; a job gives them as its shards end."""
+    # Points of a case come in order, and the sort is stable.
+    return sorted(verdicts, key=lambda verdict: (verdict.case_index, verdict.check_index))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,97 @@
+"""Broken connections: every verdict comes, and comes once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+import pytest
+
+import assay
+from assay.cases import Array
+from tests.server import MODEL, Proxy, Server
+
+CHECKS = ["clean", "gaussian_noise", "motion_blur:severity=1"]
+CASES = 300
+POINTS = [(0, 0), *((1, severity) for severity in range(1, 6)), (2, 1)]
+
+# A reset that gRPC has missed is noticed at its next ping; the default of 30 seconds is long for a test.
+PINGS = [("grpc.keepalive_time_ms", 1_000)]
+
+
+def exactly_once(verdicts: Iterable[assay.Verdict], cases: int = CASES) -> bool:
+    """Whether every case came once under every point of every check."""
+    found = [(v.case_index, v.check_index, v.params.get("severity", 0)) for v in verdicts]
+    every = {(case, *point) for case in range(cases) for point in POINTS}
+    return len(found) == len(every) and set(found) == every
+
+
+@pytest.fixture
+def job(client: assay.Client, model: assay.Model, suite: assay.Suite) -> assay.Job:
+    return client.create_job(model, suite, CHECKS, limit=CASES)
+
+
+def test_a_cut_connection_repeats_and_loses_nothing(job: assay.Job, proxy: Callable[[list[int]], Proxy]) -> None:
+    # Uneven places: within a message, within the answer's header, while the job runs and after it.
+    way = proxy([3_000, 40_000, 700, 9_999, 65_537, 123, 20_000, 30_001])
+    with assay.Client(way.target, options=PINGS) as client:
+        verdicts = list(client.watch(job.name))
+    assert way.cuts == 8
+    assert exactly_once(verdicts)
+
+
+def test_without_resuming_a_cut_ends_the_run(job: assay.Job, client: assay.Client, proxy: Callable[[list[int]], Proxy]) -> None:
+    client.watch(job).wait()
+    way = proxy([100_000])
+    with assay.Client(way.target, retry=assay.Retry(patience=-1.0)) as impatient:
+        run = impatient.watch(job)
+        seen = []
+        with pytest.raises(assay.Unavailable):
+            for verdict in run:
+                seen.append(verdict)
+        assert way.cuts == 1 and 0 < len(seen) < CASES * len(POINTS)
+        # The run itself can be taken up again.
+        assert exactly_once([*seen, *run])
+
+
+def test_a_killed_server_goes_on_and_so_does_the_client(own_server: Server, digits: tuple[Array, Array]) -> None:
+    x, y = digits
+    with assay.Client(own_server.target) as client:
+        suite = client.upload_suite(x, y)
+        run = client.run(MODEL, suite, CHECKS)
+        verdicts = []
+        for position, verdict in enumerate(run):
+            verdicts.append(verdict)
+            if position in (0, 2000):
+                assert client.get_job(run.job).state == "running"
+                own_server.kill()
+                restart = threading.Timer(0.5, own_server.start)
+                restart.start()
+        restart.join()
+        assert exactly_once(verdicts, len(y)) and run.state == "succeeded"
+        assert run.report().verdict == "pass"
+
+
+def test_an_unfinished_run_lets_go(client: assay.Client, job: assay.Job) -> None:
+    before = threading.active_count()
+    run = client.watch(job)
+    next(run)
+    del run
+    with client.watch(job) as other:
+        next(other)
+    deadline = time.monotonic() + 10
+    while any(t.name == "assay-stream" for t in threading.enumerate()):
+        assert time.monotonic() < deadline, f"{before} threads became {threading.active_count()}"
+        time.sleep(0.02)
+
+
+def test_a_silent_stream_is_opened_again(model: assay.Model, suite: assay.Suite, own_server: Server, digits: tuple[Array, Array]) -> None:
+    x, y = digits
+    retry = assay.Retry(silence=1.0, patience=3.0)
+    with assay.Client(own_server.target, retry=retry) as client:
+        run = client.run(MODEL, (x[:CASES], y[:CASES]), CHECKS)
+        own_server.pause()
+        begin = time.monotonic()
+        threading.Timer(2.5, own_server.resume).start()
+        assert exactly_once(run) and time.monotonic() - begin > 2
