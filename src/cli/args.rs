@@ -53,15 +53,18 @@ Exit codes: 0 every gate passed, 1 a gate failed, 2 the request was wrong,
 
 #[derive(clap::Args)]
 pub(super) struct Serve {
-    /// Address to listen on; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:50051")]
-    pub(super) listen: SocketAddr,
-    /// Where state lives: `sqlite:DIR`, or `memory`.
-    #[arg(long, default_value = "sqlite:assay-data")]
-    pub(super) engine: String,
+    /// Address to listen on; port 0 takes a free one. [default: 127.0.0.1:50051]
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Option<SocketAddr>,
+    /// Where state lives: `sqlite:DIR`, or `memory`. [default: sqlite:assay-data]
+    #[arg(long, value_name = "URL")]
+    pub(super) engine: Option<String>,
     /// Worker processes; one per processor if not given.
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     pub(super) slots: Option<usize>,
+    /// TOML with `listen`, `engine`, `slots` and a table `[limits]`; options come before it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
 }
 
 /// What is asked of a model.

@@ -1,9 +1,11 @@
 //! The service, on a socket or within this process. The only place where the command line meets the API's side.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
@@ -15,6 +17,10 @@ use crate::api;
 use crate::error::{Error, Result};
 use crate::lab::engines::{Engine, memory, sqlite};
 use crate::lab::{Lab, Limits, Pool};
+
+/// Where a service listens and keeps its state unless it is told.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
+const ENGINE: &str = "sqlite:assay-data";
 
 /// Buffer of the pipe between client and service within a process.
 const PIPE: usize = 1 << 20;
@@ -32,12 +38,32 @@ fn engine(url: &str) -> Result<Engine> {
     }
 }
 
+/// What a configuration file may say; the options of the command line come before it.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Config {
+    listen: Option<SocketAddr>,
+    engine: Option<String>,
+    slots: Option<usize>,
+    limits: Limits,
+}
+
+impl Config {
+    fn read(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let refuse = |e: &dyn std::fmt::Display| Error::invalid("config", format!("{}: {e}", path.display()));
+        toml::from_str(&std::fs::read_to_string(path).map_err(|e| refuse(&e))?).map_err(|e| refuse(&e))
+    }
+}
+
 /// `assay serve`: until a signal ends it, with shards given back.
 pub(super) async fn serve(args: &Serve) -> Result<Ended> {
-    let lab = Lab::new(engine(&args.engine)?, Limits::default());
-    let slots = slots(args.slots);
-    let listener =
-        TcpListener::bind(args.listen).await.map_err(|e| Error::invalid("listen", format!("{}: {e}", args.listen)))?;
+    let config = Config::read(args.config.as_deref())?;
+    let url = args.engine.clone().or(config.engine).unwrap_or_else(|| ENGINE.to_owned());
+    let lab = Lab::new(engine(&url)?, config.limits);
+    let slots = slots(args.slots.or(config.slots));
+    let listen = args.listen.or(config.listen).unwrap_or(LISTEN);
+    let listener = TcpListener::bind(listen).await.map_err(|e| Error::invalid("listen", format!("{listen}: {e}")))?;
     let address = listener.local_addr().map_err(|e| Error::internal("listening", e))?;
     lab.recover_all().await?;
     let routes = api::routes(&lab, slots).await?;

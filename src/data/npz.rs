@@ -14,9 +14,10 @@ use crate::tensor::{DType, Tensor};
 /// Largest array that is read, in bytes: a small file must not unpack into all of the memory.
 const ARRAY_BYTES_MAX: u64 = 4 << 30;
 
-/// Cases of an `.npz`: rows of the array `x`, answers from `y`, or the two (or one) arrays named, comma-separated.
+/// Cases of an `.npz`: rows of the array `x` (or, where there is none, of every array but `y`, each an input of its own
+/// name), answers from `y`; or the two (or one) arrays named, comma-separated.
 ///
-/// Ids are row numbers from 0 and the input is named as its array. Whole-number answers are classes, others values.
+/// Ids are row numbers from 0. Whole-number answers are classes, others values.
 pub(super) fn read(path: &Path, arrays: Option<&str>) -> Result<Vec<Case>> {
     let file = File::open(path).map_err(|e| Error::invalid("cases", format!("{}: {e}", path.display())))?;
     read_from(BufReader::new(file), arrays)
@@ -24,36 +25,56 @@ pub(super) fn read(path: &Path, arrays: Option<&str>) -> Result<Vec<Case>> {
 
 /// The same from an open file.
 pub(super) fn read_from(file: impl Read + Seek, arrays: Option<&str>) -> Result<Vec<Case>> {
-    let (x_name, y_name) = match arrays.map(|a| a.split_once(',').unwrap_or((a, ""))) {
-        None => ("x", Some("y")),
-        Some((x, "")) => (x, None),
-        Some((x, y)) => (x, Some(y)),
-    };
     let refuse = |e: &dyn std::fmt::Display| Error::invalid("cases", format!("not an .npz file: {e}"));
     let mut archive = ZipArchive::new(file).map_err(|e| refuse(&e))?;
-    let x = array(&mut archive, x_name)?;
-    let answers = match y_name {
+    let present = names(&archive);
+    let (inputs, y_name) = match arrays.map(|a| a.split_once(',').unwrap_or((a, ""))) {
+        Some((x, y)) => (vec![x.to_owned()], (!y.is_empty()).then_some(y)),
         // Only the default `y` may be absent: cases without an expected answer are allowed.
-        Some(name) if arrays.is_some() || archive.index_for_name("y.npy").is_some() => Some(array(&mut archive, name)?),
-        _ => None,
+        None => (inputs(&present), present.iter().any(|n| n == "y").then_some("y")),
     };
-    cases(x_name, &x, answers.as_ref())
+    let read = |name: String| array(&mut archive, &name, &present).map(|tensor| (name, tensor));
+    let inputs: Vec<(String, Tensor)> = inputs.into_iter().map(read).collect::<Result<_>>()?;
+    let answers = y_name.map(|name| array(&mut archive, name, &present)).transpose()?;
+    cases(&inputs, answers.as_ref())
 }
 
-fn cases(name: &str, x: &Tensor, y: Option<&Tensor>) -> Result<Vec<Case>> {
-    let Some(&rows) = x.shape().first() else {
-        return Err(Error::invalid("cases", format!("array {name} is a single number; rows of samples were expected")));
-    };
+/// Arrays of an archive, in its order.
+fn names<R: Read + Seek>(archive: &ZipArchive<R>) -> Vec<String> {
+    archive.file_names().filter_map(|n| Some(n.ok()?.strip_suffix(".npy")?.to_owned())).collect()
+}
+
+/// The arrays that are inputs where nobody names them. With neither `x` nor another array `x` is what is missed.
+fn inputs(present: &[String]) -> Vec<String> {
+    let others: Vec<String> = present.iter().filter(|n| *n != "y").cloned().collect();
+    if others.is_empty() || others.iter().any(|n| n == "x") { vec!["x".to_owned()] } else { others }
+}
+
+fn cases(inputs: &[(String, Tensor)], y: Option<&Tensor>) -> Result<Vec<Case>> {
+    let mut lengths = Vec::new();
+    for (name, tensor) in inputs {
+        let Some(&rows) = tensor.shape().first() else {
+            let found = format!("array {name} is a single number; rows of samples were expected");
+            return Err(Error::invalid("cases", found));
+        };
+        lengths.push(rows);
+    }
+    let rows = lengths.first().copied().unwrap_or(0);
+    if lengths.iter().any(|n| *n != rows) {
+        let found: Vec<String> = inputs.iter().map(|(name, t)| format!("{name} {:?}", t.shape())).collect();
+        let found = found.join(", ");
+        return Err(Error::invalid("cases", format!("arrays of different lengths were found: {found}; name one")));
+    }
     if let Some(y) = y
         && y.shape() != [rows]
     {
-        let found = format!("{name} has {rows} rows but the answers have shape {:?}", y.shape());
+        let found = format!("the samples have {rows} rows but the answers have shape {:?}", y.shape());
         return Err(Error::invalid("cases", format!("{found}; one answer a row was expected")));
     }
     (0..rows)
         .map(|i| {
             let expected = y.map_or(Ok(Expected::Nothing), |y| answer(y, i))?;
-            let inputs = BTreeMap::from([(name.to_owned(), Value::Tensor(x.row(i)))]);
+            let inputs = inputs.iter().map(|(name, x)| (name.clone(), Value::Tensor(x.row(i)))).collect();
             Ok(Case { id: i.to_string(), inputs, expected, tags: BTreeMap::new() })
         })
         .collect()
@@ -78,16 +99,11 @@ fn answer(y: &Tensor, row: usize) -> Result<Expected> {
 }
 
 /// The array `name` of an open archive, with all that numpy's format 1 to 3 says of it checked.
-fn array<R: Read + Seek>(archive: &mut ZipArchive<R>, name: &str) -> Result<Tensor> {
+fn array<R: Read + Seek>(archive: &mut ZipArchive<R>, name: &str, present: &[String]) -> Result<Tensor> {
     let refuse = |what: String| Error::invalid("cases", format!("array {name}: {what}"));
-    let present = archive
-        .file_names()
-        .filter_map(|n| Some(n.ok()?.trim_end_matches(".npy").to_owned()))
-        .collect::<Vec<_>>()
-        .join(", ");
     let entry = archive
         .by_name(&format!("{name}.npy"))
-        .map_err(|e| refuse(format!("cannot be read ({e}); the file holds {present}")))?;
+        .map_err(|e| refuse(format!("cannot be read ({e}); the file holds {}", present.join(", "))))?;
     let mut bytes = Vec::new();
     entry.take(ARRAY_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|e| refuse(format!("cannot be unpacked: {e}")))?;
     if bytes.len() as u64 > ARRAY_BYTES_MAX {
@@ -153,6 +169,18 @@ mod tests {
     fn a_good_array_is_read() {
         let tensor = parse(&npy("<i4", "(2,)", &[1, 0, 0, 0, 2, 0, 0, 0])).unwrap();
         assert_eq!(tensor.to_f64(), [1.0, 2.0]);
+    }
+
+    #[test]
+    fn without_x_every_array_is_an_input_of_its_name() {
+        let mut file = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for (name, shape, data) in [("ids", "(2, 1)", &[7, 8][..]), ("mask", "(2,)", &[1, 0]), ("y", "(2,)", &[0, 1])] {
+            file.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
+            std::io::Write::write_all(&mut file, &npy("|u1", shape, data)).unwrap();
+        }
+        let cases = read_from(file.finish().unwrap(), None).unwrap();
+        assert_eq!(cases[1].inputs.keys().collect::<Vec<_>>(), ["ids", "mask"]);
+        assert!(matches!(&cases[1].expected, Expected::Class { label: Class::Index(1), .. }));
     }
 
     #[test]

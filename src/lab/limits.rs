@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::error::{Error, Result};
 
-/// Limits with their defaults; a refusal names the limit and its value.
-#[derive(Clone, Debug)]
+/// Limits with their defaults; a refusal names the limit and its value. In a configuration file times are in seconds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Limits {
+    /// Size of an ONNX file.
     pub model_bytes: u64,
+    /// Size of all cases of a suite as stored.
     pub suite_bytes: u64,
     pub suite_cases: u64,
     pub job_checks: u64,
@@ -17,11 +22,14 @@ pub struct Limits {
     /// Models parsed at once.
     pub inspections: u64,
     /// Time of an inspection, and of one shard.
+    #[serde(rename = "inspect_seconds", with = "seconds")]
     pub inspect_time: Duration,
+    #[serde(rename = "shard_seconds", with = "seconds")]
     pub shard_time: Duration,
     /// Failures of a shard after which its cases are tried one by one.
     pub shard_failures: u32,
     /// How long a lease lasts without a heartbeat.
+    #[serde(rename = "lease_seconds", with = "seconds")]
     pub lease_time: Duration,
 }
 
@@ -65,4 +73,16 @@ pub(super) fn within(name: &str, limit: u64, found: u64, what: &str) -> Result<(
         return Ok(());
     }
     Err(Error::Exhausted { limit: name.to_owned(), value: limit, what: format!("{what} ({found})") })
+}
+
+/// Durations as whole seconds above 0.
+mod seconds {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer};
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        NonZeroU32::deserialize(from).map(|seconds| Duration::from_secs(u64::from(seconds.get())))
+    }
 }

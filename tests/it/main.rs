@@ -11,3 +11,4 @@ mod faults;
 mod refusals;
 mod server;
 mod service;
+mod tidy;

@@ -134,6 +134,25 @@ async fn bad_jobs_are_refused_by_field() {
     assert_eq!(create(&channel, foreign, "").await.unwrap_err().code(), Code::NotFound);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_is_an_answer_and_a_wrong_configuration_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::configured(folder.path(), "1", "[limits]\nqueued_shards = 20");
+    let channel = server.channel().await;
+    let (model, suite) = (model(&channel, MODEL, "").await.unwrap().name, suite(&channel, digits(1000)).await.unwrap());
+    let status = create(&channel, spec(&model, &suite.name, &["clean"]), "").await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(status.message().contains("is over the limit queued_shards = 20"), "{}", status.message());
+    let small = pb::JobSpec { limit: 10, ..spec(&model, &suite.name, &["clean"]) };
+    create(&channel, small, "").await.unwrap();
+
+    let config = folder.path().join("wrong.toml");
+    std::fs::write(&config, "[limits]\nqueued_shard = 20").unwrap();
+    let output = crate::cli::assay(&["serve", "--engine", "memory", "--config", config.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(crate::cli::stderr(&output).contains("unknown field `queued_shard`"), "{}", crate::cli::stderr(&output));
+}
+
 fn tensor(case: &mut pb::Case) -> &mut pb::Tensor {
     match case.inputs.get_mut("x").unwrap().value.as_mut().unwrap() {
         pb::value::Value::Tensor(tensor) => tensor,
