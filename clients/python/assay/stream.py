@@ -6,7 +6,7 @@ import time
 from collections import deque
 
 from assay.errors import AssayError, Unavailable
-from assay.resources import JobState, Progress, job_state
+from assay.resources import Job, JobState, Progress, job_state
 from assay.retry import Retry, is_passing
 from assay.v1 import jobs_pb2
 from assay.verdict import Finding, Verdict
@@ -82,3 +82,41 @@ class Fold:
     def silent() -> Unavailable:
         """The error of a stream without even a heartbeat."""
         return Unavailable("the stream fell silent")
+
+
+class Following:
+    """What both kinds of `Run` say of a job without asking the server."""
+
+    def __init__(self, job: Job, retry: Retry, resume_token: str) -> None:
+        self._fold = Fold(job.name, retry, resume_token, job.progress)
+        self.job = job
+        """The job as it was when the run began."""
+
+    @property
+    def name(self) -> str:
+        """Name of the job."""
+        return self.job.name
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the job was by the last message."""
+        return self._fold.progress
+
+    @property
+    def state(self) -> JobState:
+        """The job's state by the last message."""
+        return self._fold.state
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was found beside verdicts, so far."""
+        return list(self._fold.findings)
+
+    @property
+    def resume_token(self) -> str:
+        """`Client.watch` goes on from here; verdicts of the batch under way come again."""
+        return self._fold.token
+
+    def _learn(self, other: Following) -> None:
+        """Takes over what another run saw of the same job's end."""
+        self._fold.state, self._fold.progress = other.state, other.progress

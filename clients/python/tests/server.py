@@ -57,13 +57,6 @@ class Server:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
-    def pause(self) -> None:
-        """The process lives and its connections stay open, but nothing moves."""
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
-
     def stop(self) -> None:
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -72,8 +65,8 @@ class Server:
 class Proxy:
     """Passes TCP connections on to a server, and cuts each one after so many bytes of answers.
 
-    `budgets` has the number of bytes for each connection in turn; connections after the last are not cut. Every other
-    cut is a reset (RST), the rest are orderly ends (FIN).
+    `budgets` has the number of bytes for each connection in turn; connections after the last are not cut. Cuts are
+    orderly ends (FIN) and resets (RST) in turn.
     """
 
     def __init__(self, port: int, budgets: list[int]) -> None:

@@ -84,14 +84,3 @@ def test_an_unfinished_run_lets_go(client: assay.Client, job: assay.Job) -> None
     while any(t.name == "assay-stream" for t in threading.enumerate()):
         assert time.monotonic() < deadline, f"{before} threads became {threading.active_count()}"
         time.sleep(0.02)
-
-
-def test_a_silent_stream_is_opened_again(model: assay.Model, suite: assay.Suite, own_server: Server, digits: tuple[Array, Array]) -> None:
-    x, y = digits
-    retry = assay.Retry(silence=1.0, patience=3.0)
-    with assay.Client(own_server.target, retry=retry) as client:
-        run = client.run(MODEL, (x[:CASES], y[:CASES]), CHECKS)
-        own_server.pause()
-        begin = time.monotonic()
-        threading.Timer(2.5, own_server.resume).start()
-        assert exactly_once(run) and time.monotonic() - begin > 2
