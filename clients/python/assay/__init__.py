@@ -1,12 +1,12 @@
 """Client of assay, a gRPC service that says how far a machine-learning model can be trusted.
 
-    import assay
+import assay
 
-    with assay.Client("127.0.0.1:50051") as client:
-        run = client.run("model.onnx", (x, y), ["clean", "gaussian_noise"], gates=["clean.accuracy >= 0.9"])
-        for verdict in run:
-            print(verdict.case_id, verdict.check, verdict.outcome)
-        print(run.report().verdict)
+with assay.Client("127.0.0.1:50051") as client:
+    run = client.run("model.onnx", (x, y), ["clean", "gaussian_noise"], gates=["clean.accuracy >= 0.9"])
+    for verdict in run:
+        print(verdict.case_id, verdict.check, verdict.outcome)
+    print(run.report().verdict)
 """
 
 from assay.calls import JobOptions

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Union
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +34,9 @@ CasesLike = Union[
 """What a suite is made from.
 
 An array of samples (rows first), a dictionary of such arrays by input, `(samples, answers)`, a DataFrame whose columns
-are features (beside its label's and its tags'), the path of an `.npz` with arrays `x` and `y`, or the path of a folder of pictures: with a `labels.csv` (columns `file,label`; further ones
-become tags, `acceptable` lists further right classes), or with one subfolder for each class in name order.
+are features (beside its label's and its tags'), the path of an `.npz` with arrays `x` and `y`, or the path of a folder
+of pictures: with a `labels.csv` (columns `file,label`; further ones become tags, `acceptable` lists further right
+classes), or with one subfolder for each class in name order.
 """
 
 DATA_TYPES: dict[str, types_pb2.DataType] = {
@@ -69,7 +71,9 @@ def read_cases(
         return _read_path(Path(cases))
     if frames.is_frame(cases):
         if answers is not None or isinstance(tags, Mapping):
-            raise _refuse("a DataFrame was found together with answers or values of tags; label and tags name its columns")
+            raise _refuse(
+                "a DataFrame was found together with answers or values of tags; label and tags name its columns"
+            )
         x, answers, columns = frames.split(cases, label, tags)
         return from_arrays({"x": x}, answers, ids, columns)
     if not isinstance(tags, Mapping):
@@ -125,8 +129,8 @@ def _read_path(path: Path) -> Cases:
         with np.load(path, allow_pickle=False) as arrays:
             if "x" not in arrays:
                 raise _refuse(f"{path} has no array x; it has {', '.join(arrays)}")
-            return from_arrays({"x": arrays["x"]}, arrays["y"] if "y" in arrays else None)
-    except (OSError, ValueError) as error:
+            return from_arrays({"x": arrays["x"]}, arrays.get("y"))
+    except (OSError, ValueError, BadZipFile) as error:
         raise _refuse(f"{path}: {error}") from error
 
 
@@ -154,7 +158,9 @@ def _answers(answers: Array) -> Array:
     if answers.dtype.kind == "O" and all(isinstance(answer, str) for answer in answers):
         return answers.astype(str)
     if answers.dtype.kind not in "biufU":
-        raise _refuse(f"the answers have the type {answers.dtype}; classes as whole numbers or names, or values were expected")
+        raise _refuse(
+            f"the answers have the type {answers.dtype}; classes as whole numbers or names, or values were expected"
+        )
     if answers.dtype.kind == "i" and (answers < 0).any():
         row = int(np.argmax(answers < 0))
         raise _refuse(f"row {row} has the label {answers[row]}; classes start at 0")

@@ -13,8 +13,19 @@ from assay.calls import JobOptions
 from assay.cases import Answers, CasesLike, Tags, read_cases
 from assay.connection import DEFAULT_TARGET, Connection
 from assay.convert import CheckLike
-from assay.resources import Inspection, Job, JobLike, Model, ModelLike, Probe, ServerInfo, Suite, SuiteLike
-from assay.resources import is_model, is_suite
+from assay.resources import (
+    Inspection,
+    Job,
+    JobLike,
+    Model,
+    ModelLike,
+    Probe,
+    ServerInfo,
+    Suite,
+    SuiteLike,
+    is_model,
+    is_suite,
+)
 from assay.retry import Retry
 from assay.run import Run
 from assay.transport import Transport
@@ -88,8 +99,8 @@ class Client(Transport):
         """Uploads cases: arrays, a DataFrame, or the path of a folder of pictures or of an `.npz` (see `CasesLike`).
 
         `answers` has one a row: whole numbers are classes, texts class names, fractions values. `ids` are row numbers
-        unless given; `tags` are columns by which results are sliced. For a DataFrame `label` and `tags` name columns. `checks` and `gates` are those of jobs that name
-        none of their own.
+        unless given; `tags` are columns by which results are sliced. For a DataFrame `label` and `tags` name columns.
+        `checks` and `gates` are those of jobs that name none of their own.
         """
         uploading = upload.SuiteUpload.of(read_cases(cases, answers, label, ids, tags), name, checks, gates)
         return Suite.from_pb(self.send(self.services.suites.UploadSuite, uploading.messages))
@@ -193,5 +204,7 @@ class Client(Transport):
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

@@ -30,7 +30,9 @@ def find_binary() -> Path:
 class LocalServer:
     """A server on a free port of this machine, with state in memory unless an engine is named."""
 
-    def __init__(self, binary: str | os.PathLike[str] | None = None, engine: str = "memory", slots: int | None = None) -> None:
+    def __init__(
+        self, binary: str | os.PathLike[str] | None = None, engine: str = "memory", slots: int | None = None
+    ) -> None:
         """Starts it; `slots` is one for each processor unless given."""
         program = Path(binary) if binary is not None else find_binary()
         arguments = ["serve", "--listen", "127.0.0.1:0", "--engine", engine]
@@ -58,7 +60,9 @@ class LocalServer:
     def __enter__(self) -> LocalServer:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _listening(self, program: Path) -> str:

@@ -13,7 +13,9 @@ from assay.local import LocalServer
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds `--assay-server`."""
     parser.getgroup("assay").addoption(
-        "--assay-server", metavar="ADDRESS", help="server for the fixture assay_client; one is started if it is not given"
+        "--assay-server",
+        metavar="ADDRESS",
+        help="server for the fixture assay_client; one is started if it is not given",
     )
 
 

@@ -35,7 +35,7 @@ class Fold:
 
     @property
     def token(self) -> str:
-        """A stream from here goes on after the last verdict that was taken out; what is left of its batch is repeated."""
+        """Of the last batch that was taken out to its end; a stream from here repeats what was taken of the next."""
         return self._batch_token if self._waiting else self._token
 
     def pop(self) -> Verdict | None:

@@ -41,8 +41,8 @@ def assert_robust(
     """Runs a job and raises AssertionError unless every gate lets the model through; gives the report.
 
     `server` is a client, such as the fixture `assay_client`, or the address of a server. Without one the program
-    `assay` is started for this call, with `slots` workers (see `assay.local.find_binary`). The other arguments are those
-    of `Client.run`. A check without a gate asserts nothing, so that there has to be one, here or in the suite.
+    `assay` is started for this call, with `slots` workers (see `assay.local.find_binary`). The other arguments are
+    those of `Client.run`. A check without a gate asserts nothing: there has to be one, here or in the suite.
     """
     with ExitStack() as stack:
         if server is None:

@@ -37,7 +37,9 @@ def test_the_whole_way(server: Server, client: assay.Client, digits: Digits) -> 
 
     async def work() -> None:
         async with aio.Client(server.target) as own:
-            run = await own.run(MODEL, (x[:40], y[:40]), checks, seed=5, artifacts=True, gates=["clean.accuracy >= 0.5"])
+            run = await own.run(
+                MODEL, (x[:40], y[:40]), checks, seed=5, artifacts=True, gates=["clean.accuracy >= 0.5"]
+            )
             came = [verdict async for verdict in run]
             assert len(came) == 120 and run.state == "succeeded"
             verdicts, report, arrays = await run.verdicts(), await run.report(), await run.arrays(1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx
 import pandas as pd
 import pytest
 from onnx import TensorProto, helper
@@ -90,7 +89,9 @@ def test_a_table_is_judged_and_read_back(client: assay.Client) -> None:
     assert verdicts["case"].tolist() == list("0123") and set(verdicts["check"]) == {"clean"}
     metrics = run.report().to_pandas()
     (accuracy,) = metrics[(metrics["metric"] == "accuracy") & (metrics["slice"] == "")].to_dict("records")
-    assert (accuracy["value"], accuracy["n"], accuracy["count"]) == (0.75, 4, 3) and accuracy["low"] < 0.75 < accuracy["high"]
+    assert (accuracy["value"], accuracy["n"], accuracy["count"]) == (0.75, 4, 3) and accuracy["low"] < 0.75 < accuracy[
+        "high"
+    ]
 
 
 def test_parameters_have_columns(client: assay.Client, model: assay.Model, suite: assay.Suite) -> None:

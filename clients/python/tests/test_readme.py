@@ -33,7 +33,16 @@ def test_an_example_runs(server: Server, tmp_path: Path, number: int) -> None:
     command = [sys.executable, str(path)]
     if "def test_" in code:
         plugin = ["-p", "assay.pytest_plugin", "--assay-server", server.target]
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", *plugin, str(path)]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            f"--rootdir={tmp_path}",
+            *plugin,
+            str(path),
+        ]
     environment = {**os.environ, "PYTHONPATH": str(README.parent)}
     ran = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -41,7 +41,9 @@ def test_a_cut_connection_repeats_and_loses_nothing(job: assay.Job, proxy: Calla
     assert exactly_once(verdicts)
 
 
-def test_without_resuming_a_cut_ends_the_run(job: assay.Job, client: assay.Client, proxy: Callable[[list[int]], Proxy]) -> None:
+def test_without_resuming_a_cut_ends_the_run(
+    job: assay.Job, client: assay.Client, proxy: Callable[[list[int]], Proxy]
+) -> None:
     client.watch(job).wait()
     way = proxy([100_000])
     with assay.Client(way.target, retry=assay.Retry(patience=-1.0)) as impatient:

@@ -30,7 +30,9 @@ class Stuck(jobs_pb2_grpc.JobServiceServicer):
     def GetJob(self, request: jobs_pb2.GetJobRequest, context: Any) -> jobs_pb2.Job:
         return jobs_pb2.Job(name=request.name, state=jobs_pb2.JOB_STATE_RUNNING)
 
-    def StreamResults(self, request: jobs_pb2.StreamResultsRequest, context: Any) -> Iterator[jobs_pb2.StreamResultsResponse]:
+    def StreamResults(
+        self, request: jobs_pb2.StreamResultsRequest, context: Any
+    ) -> Iterator[jobs_pb2.StreamResultsResponse]:
         self.asked.append(request.resume_token)
         case = len(self.asked) - 1
         verdict = jobs_pb2.Verdict(case_id=str(case), case_index=case, outcome=jobs_pb2.OUTCOME_HELD)

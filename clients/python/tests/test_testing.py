@@ -29,8 +29,11 @@ def test_a_failure_has_figures_and_cases(server: Server, digits: Digits) -> None
     x, y = digits
     with pytest.raises(AssertionError) as caught:
         assert_robust(
-            MODEL, (x[:200], y[:200]), ["clean", "motion_blur:severity=[4,5]", "gaussian_noise:severity=1"],
-            ["clean.accuracy >= 0.9", "motion_blur:severity=5.accuracy >= 0.999 "], server=server.target,
+            MODEL,
+            (x[:200], y[:200]),
+            ["clean", "motion_blur:severity=[4,5]", "gaussian_noise:severity=1"],
+            ["clean.accuracy >= 0.9", "motion_blur:severity=5.accuracy >= 0.999 "],
+            server=server.target,
         )
     first, failed, passed, broken, *cases = str(caught.value).splitlines()
     assert re.fullmatch(r"1 of 2 gates failed \(tenants/local/jobs/\w+\)", first)
@@ -40,7 +43,9 @@ def test_a_failure_has_figures_and_cases(server: Server, digits: Digits) -> None
     assert broken == f"{count} broken, the first 10:" if count > 10 else f"{count} broken:"
     assert len(cases) == min(count, 10) > 0
     for case in cases:
-        assert re.fullmatch(r"  case \d+ under motion_blur \(severity=5\): expected \d, got \d( \(clean \d\))?", case), case
+        assert re.fullmatch(
+            r"  case \d+ under motion_blur \(severity=5\): expected \d, got \d( \(clean \d\))?", case
+        ), case
 
 
 def test_what_asserts_nothing_or_is_wrong_is_an_error(client: assay.Client, digits: Digits) -> None:
@@ -78,11 +83,13 @@ def test_the_program_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 PLUGGED = f"""
 from assay.testing import assert_robust
 
+GIVEN = ({str(MODEL)!r}, {str(DIGITS)!r}, ["clean"])
+
 def test_soft(assay_client):
-    assert_robust({str(MODEL)!r}, {str(DIGITS)!r}, ["clean"], ["clean.accuracy >= 0.5"], server=assay_client, limit=50)
+    assert_robust(*GIVEN, ["clean.accuracy >= 0.5"], server=assay_client, limit=50)
 
 def test_hard(assay_client):
-    assert_robust({str(MODEL)!r}, {str(DIGITS)!r}, ["clean"], ["clean.accuracy >= 0.9999"], server=assay_client, limit=50)
+    assert_robust(*GIVEN, ["clean.accuracy >= 0.9999"], server=assay_client, limit=50)
 """
 
 
@@ -90,7 +97,13 @@ def test_hard(assay_client):
 def test_the_plugin_offers_a_client(server: Server, tmp_path: Path, named: bool) -> None:
     (tmp_path / "test_plugged.py").write_text(PLUGGED)
     environment = {**os.environ, "ASSAY_BIN": str(BINARY), "PYTHONPATH": str(Path(assay.__file__).parents[1])}
-    arguments = ["-p", "assay.pytest_plugin", "-p", "no:cacheprovider", *(["--assay-server", server.target] if named else [])]
+    arguments = [
+        "-p",
+        "assay.pytest_plugin",
+        "-p",
+        "no:cacheprovider",
+        *(["--assay-server", server.target] if named else []),
+    ]
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
     )

@@ -1,4 +1,4 @@
-"""The asyncio client. `assay.Client` documents the methods; here they are awaited, and lists iterated with `async for`."""
+"""The asyncio client: the methods of `assay.Client`, to be awaited; lists are iterated with `async for`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,19 @@ from assay.calls import JobOptions
 from assay.cases import Answers, CasesLike, Tags, read_cases
 from assay.connection import DEFAULT_TARGET, Connection
 from assay.convert import CheckLike
-from assay.resources import Inspection, Job, JobLike, Model, ModelLike, Probe, ServerInfo, Suite, SuiteLike
-from assay.resources import is_model, is_suite
+from assay.resources import (
+    Inspection,
+    Job,
+    JobLike,
+    Model,
+    ModelLike,
+    Probe,
+    ServerInfo,
+    Suite,
+    SuiteLike,
+    is_model,
+    is_suite,
+)
 from assay.retry import Retry
 from assay.upload import ModelSource, SignatureLike
 from assay.verdict import Report
@@ -181,5 +192,7 @@ class Client(Transport):
     async def __aenter__(self) -> Client:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.close()

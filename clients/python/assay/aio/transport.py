@@ -48,7 +48,9 @@ class Transport:
         while True:
             try:
                 method = call.method(self.services)
-                return call.convert(await method(call.request, timeout=self.connection.timeout, metadata=self._metadata))
+                return call.convert(
+                    await method(call.request, timeout=self.connection.timeout, metadata=self._metadata)
+                )
             except grpc.RpcError as rpc:
                 error = from_rpc(rpc)
                 if call.is_done(error, tries.failures):
