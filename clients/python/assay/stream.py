@@ -70,7 +70,7 @@ class Fold:
             self._heard = time.monotonic()
         self._failures += 1
         if not is_passing(error) or time.monotonic() - self._heard > self._retry.patience:
-            raise error
+            raise error from None
         return self._retry.delay(self._failures, error)
 
     @staticmethod

@@ -86,3 +86,23 @@ def test_an_unfinished_run_lets_go(client: assay.Client, job: assay.Job) -> None
     while any(t.name == "assay-stream" for t in threading.enumerate()):
         assert time.monotonic() < deadline, f"{before} threads became {threading.active_count()}"
         time.sleep(0.02)
+
+
+def test_a_lost_answer_makes_no_second_job(
+    client: assay.Client, model: assay.Model, suite: assay.Suite, proxy: Callable[[list[int]], Proxy]
+) -> None:
+    before = sum(1 for _ in client.list_jobs())
+    # The request reaches the server and the answer is cut: in its settings, in its headers, in its message.
+    for bytes_of_answer in (30, 100, 160, 220):
+        way = proxy([bytes_of_answer])
+        with assay.Client(way.target, options=PINGS) as cut:
+            job = cut.create_job(model, suite, ["clean"], limit=3)
+        assert way.cuts == 1 and client.watch(job).wait() == "succeeded"
+    assert sum(1 for _ in client.list_jobs()) == before + 4
+    # A deletion whose answer was lost has succeeded all the same.
+    for bytes_of_answer in (30, 80, 110):
+        way = proxy([bytes_of_answer])
+        with assay.Client(way.target, options=PINGS) as cut:
+            cut.delete_job(client.create_job(model, suite, ["clean"], limit=3))
+        assert way.cuts == 1
+    assert sum(1 for _ in client.list_jobs()) == before + 4
