@@ -52,7 +52,7 @@ def test_without_resuming_a_cut_ends_the_run(
         with pytest.raises(assay.Unavailable):
             for verdict in run:
                 seen.append(verdict)
-        assert way.cuts == 1 and 0 < len(seen) < CASES * len(POINTS)
+        assert way.cuts == 1 and len(seen) < CASES * len(POINTS)
         # The run itself can be taken up again.
         assert exactly_once([*seen, *run])
 
