@@ -11,6 +11,7 @@ with assay.Client("127.0.0.1:50051") as client:
 
 from assay.calls import JobOptions
 from assay.cases import CasesLike
+from assay.catalog import Probe, ServerInfo
 from assay.client import Client
 from assay.connection import Connection
 from assay.convert import CheckLike
@@ -29,7 +30,7 @@ from assay.errors import (
     Unavailable,
     Violation,
 )
-from assay.resources import Artifact, Inspection, Job, Model, Probe, Progress, ServerInfo, Suite, TensorFact
+from assay.resources import Artifact, Inspection, Job, Model, Progress, Suite, TensorFact
 from assay.retry import Retry
 from assay.run import Run
 from assay.upload import ModelSource, SignatureLike

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypedDict, TypeVar
 
 from google.protobuf.message import Message
 
+from assay.catalog import Probe, ServerInfo
 from assay.convert import CheckLike, to_checks, to_gates
 from assay.errors import AssayError, NotFound
 from assay.resources import (
@@ -21,8 +22,6 @@ from assay.resources import (
     JobLike,
     Model,
     ModelLike,
-    Probe,
-    ServerInfo,
     Suite,
     SuiteLike,
     name_of,

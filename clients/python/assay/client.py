@@ -11,6 +11,7 @@ import grpc
 from assay import calls, upload
 from assay.calls import JobOptions
 from assay.cases import Answers, CasesLike, Tags, read_cases
+from assay.catalog import Probe, ServerInfo
 from assay.connection import DEFAULT_TARGET, Connection
 from assay.convert import CheckLike
 from assay.resources import (
@@ -19,8 +20,6 @@ from assay.resources import (
     JobLike,
     Model,
     ModelLike,
-    Probe,
-    ServerInfo,
     Suite,
     SuiteLike,
     is_model,

@@ -32,6 +32,11 @@ def word(name: str, prefix: str) -> str:
     return name.removeprefix(prefix).lower()
 
 
+def to_accesses(accesses: Iterable[types_pb2.Access]) -> tuple[str, ...]:
+    """The words for accesses, such as `score`."""
+    return tuple(word(types_pb2.Access.Name(access), "ACCESS_") for access in accesses)
+
+
 def to_checks(checks: Iterable[CheckLike]) -> list[types_pb2.Check]:
     """Checks as they travel."""
     if isinstance(checks, str):

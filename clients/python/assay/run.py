@@ -30,10 +30,11 @@ class Run(Following, Iterator[Verdict]):
     has been down for `Retry.patience`. Dropping a run does not end its job; `cancel` does.
     """
 
+    _stream: _Stream | None = None
+
     def __init__(self, client: Client, job: Job, resume_token: str = "") -> None:
         super().__init__(job, client.connection.retry, resume_token)
         self._client = client
-        self._stream: _Stream | None = None
 
     def __iter__(self) -> Run:
         return self

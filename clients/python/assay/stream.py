@@ -15,18 +15,17 @@ from assay.verdict import Finding, Verdict
 class Fold:
     """Where the reader of a job's stream is. Each verdict comes out once, however many connections it took."""
 
-    def __init__(self, job: str, retry: Retry, token: str = "", progress: Progress | None = None) -> None:
-        self._job = job
+    def __init__(self, job: Job, retry: Retry, token: str) -> None:
+        self._job = job.name
         self._retry = retry
         self._token = token
         self._batch_token = token
         self._waiting: deque[jobs_pb2.Verdict] = deque()
         self._failures = 0
         self._heard = time.monotonic()
-        self.progress = progress
+        self.progress = job.progress
+        self.state = job.state
         self.findings: list[Finding] = []
-        self.state: JobState = "running"
-        self.counts: dict[str, int] = {}
         self.ended = False
 
     def request(self) -> jobs_pb2.StreamResultsRequest:
@@ -60,8 +59,7 @@ class Fold:
         elif kind == "progress":
             self.progress = Progress.from_pb(response.progress)
         elif kind == "done":
-            self.state, self.counts = job_state(response.done.state), dict(response.done.counts)
-            self.ended = True
+            self.state, self.ended = job_state(response.done.state), True
 
     def lost(self, error: AssayError) -> float:
         """Seconds to wait before the stream is opened again. Raises `error` if it is an answer, or patience is over."""
@@ -88,7 +86,7 @@ class Following:
     """What both kinds of `Run` say of a job without asking the server."""
 
     def __init__(self, job: Job, retry: Retry, resume_token: str) -> None:
-        self._fold = Fold(job.name, retry, resume_token, job.progress)
+        self._fold = Fold(job, retry, resume_token)
         self.job = job
         """The job as it was when the run began."""
 
@@ -98,7 +96,7 @@ class Following:
         return self.job.name
 
     @property
-    def progress(self) -> Progress | None:
+    def progress(self) -> Progress:
         """How far the job was by the last message."""
         return self._fold.progress
 

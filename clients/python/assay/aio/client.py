@@ -14,6 +14,7 @@ from assay.aio.run import Run
 from assay.aio.transport import Transport
 from assay.calls import JobOptions
 from assay.cases import Answers, CasesLike, Tags, read_cases
+from assay.catalog import Probe, ServerInfo
 from assay.connection import DEFAULT_TARGET, Connection
 from assay.convert import CheckLike
 from assay.resources import (
@@ -22,8 +23,6 @@ from assay.resources import (
     JobLike,
     Model,
     ModelLike,
-    Probe,
-    ServerInfo,
     Suite,
     SuiteLike,
     is_model,

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 class Run(Following, AsyncIterator[Verdict]):
     """An asynchronous iterator of a job's verdicts, as they come, each exactly once; otherwise as `assay.Run`."""
 
+    _stream: Any = None
+
     def __init__(self, client: Client, job: Job, resume_token: str = "") -> None:
         super().__init__(job, client.connection.retry, resume_token)
         self._client = client
-        self._stream: Any = None
 
     def __aiter__(self) -> Run:
         return self
