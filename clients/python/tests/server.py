@@ -26,9 +26,17 @@ class Server:
         self._folder = folder
         self._slots = slots
         self._port = 0
+        self._lock = threading.Lock()
+        self._stopped = False
         self.start()
 
     def start(self) -> None:
+        # A restart that a failed test has left behind comes too late.
+        with self._lock:
+            if not self._stopped:
+                self._start()
+
+    def _start(self) -> None:
         arguments = ["serve", "--listen", f"127.0.0.1:{self._port}", "--engine", f"sqlite:{self._folder}"]
         self._process = subprocess.Popen(
             [BINARY, *arguments, "--slots", str(self._slots)], stderr=subprocess.PIPE, text=True
@@ -58,7 +66,9 @@ class Server:
         self._process.wait()
 
     def stop(self) -> None:
-        self.kill()
+        with self._lock:
+            self._stopped = True
+            self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
