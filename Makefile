@@ -4,7 +4,7 @@
 TOOLS := target/tools
 BUF := $(TOOLS)/bin/buf
 
-.PHONY: test rust proto python
+.PHONY: test rust proto python dist
 test: rust proto python
 
 rust:
@@ -23,3 +23,9 @@ python: rust
 $(BUF):
 	python3 -m venv $(TOOLS)
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check buf-bin==1.75.0
+
+# An archive and a Python wheel with the program in them, under target/dist; both are tried in a clean folder.
+dist:
+	cargo build --release --locked
+	packaging/dist.sh
+	packaging/try.sh

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks the Python client: stubs current, types sound, and the tests, which drive the real server.
+# Checks the Python client: stubs current, style and types sound, and the tests, which drive the real server.
 #
 # The server is target/debug/assay unless ASSAY_BIN names another. What is needed beside Python 3.10 or newer goes into
 # target/python-venv, anew when requirements-test.txt changes.
@@ -15,5 +15,7 @@ if ! cmp -s requirements-test.txt "$venv/installed.txt"; then
     cp requirements-test.txt "$venv/installed.txt"
 fi
 "$venv/bin/python" generate.py --check
+"$venv/bin/ruff" check --quiet .
+"$venv/bin/ruff" format --check --quiet .
 "$venv/bin/mypy" --strict
 "$venv/bin/python" -m pytest "$@"

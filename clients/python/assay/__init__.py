@@ -1,16 +1,17 @@
 """Client of assay, a gRPC service that says how far a machine-learning model can be trusted.
 
-    import assay
+import assay
 
-    with assay.Client("127.0.0.1:50051") as client:
-        run = client.run("model.onnx", (x, y), ["clean", "gaussian_noise"], gates=["clean.accuracy >= 0.9"])
-        for verdict in run:
-            print(verdict.case_id, verdict.check, verdict.outcome)
-        print(run.report().verdict)
+with assay.Client("127.0.0.1:50051") as client:
+    run = client.run("model.onnx", (x, y), ["clean", "gaussian_noise"], gates=["clean.accuracy >= 0.9"])
+    for verdict in run:
+        print(verdict.case_id, verdict.check, verdict.outcome)
+    print(run.report().verdict)
 """
 
 from assay.calls import JobOptions
 from assay.cases import CasesLike
+from assay.catalog import Probe, ServerInfo
 from assay.client import Client
 from assay.connection import Connection
 from assay.convert import CheckLike
@@ -29,7 +30,7 @@ from assay.errors import (
     Unavailable,
     Violation,
 )
-from assay.resources import Artifact, Inspection, Job, Model, Probe, Progress, ServerInfo, Suite, TensorFact
+from assay.resources import Artifact, Inspection, Job, Model, Progress, Suite, TensorFact
 from assay.retry import Retry
 from assay.run import Run
 from assay.upload import ModelSource, SignatureLike

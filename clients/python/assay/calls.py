@@ -12,10 +12,20 @@ from typing import Any, Generic, TypedDict, TypeVar
 
 from google.protobuf.message import Message
 
+from assay.catalog import Probe, ServerInfo
 from assay.convert import CheckLike, to_checks, to_gates
 from assay.errors import AssayError, NotFound
-from assay.resources import Artifact, Inspection, Job, JobLike, Model, ModelLike, Probe, ServerInfo, Suite, SuiteLike
-from assay.resources import name_of
+from assay.resources import (
+    Artifact,
+    Inspection,
+    Job,
+    JobLike,
+    Model,
+    ModelLike,
+    Suite,
+    SuiteLike,
+    name_of,
+)
 from assay.services import Services
 from assay.v1 import catalog_pb2, jobs_pb2, models_pb2, suites_pb2
 from assay.verdict import Report
@@ -53,7 +63,7 @@ class JobOptions(TypedDict, total=False):
     baseline: JobLike
     """A finished job that gates compare with."""
     request_id: str
-    """Key of this request; the same key gives the same job. A fresh one by default, so that a retry makes no second job."""
+    """Key of this request: the same key gives the same job. Fresh by default, so that a retry makes no second job."""
 
 
 def _nothing(_: Any) -> None:

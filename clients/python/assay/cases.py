@@ -6,11 +6,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Union
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
+from assay import frames
 from assay.errors import InvalidRequest
 from assay.folder import read_folder
 from assay.v1 import types_pb2
@@ -22,14 +25,18 @@ Array = npt.NDArray[Any]
 Answers = Union[npt.ArrayLike, None]
 """One answer a row: whole numbers and booleans are class indices, fractions are values, texts are class names."""
 
+Tags = Union[Mapping[str, Sequence[Any]], Sequence[str]]
+"""Values of each tag, or names of a DataFrame's columns."""
+
 CasesLike = Union[
     npt.ArrayLike, Mapping[str, npt.ArrayLike], tuple[Any, Any], str, "os.PathLike[str]", "pandas.DataFrame"
 ]
 """What a suite is made from.
 
-An array of samples (rows first), a dictionary of such arrays by input, `(samples, answers)`, the path of an `.npz`
-with arrays `x` and `y`, or the path of a folder of pictures: with a `labels.csv` (columns `file,label`; further ones
-become tags, `acceptable` lists further right classes), or with one subfolder for each class in name order.
+An array of samples (rows first), a dictionary of such arrays by input, `(samples, answers)`, a DataFrame whose columns
+are features (beside its label's and its tags'), the path of an `.npz` with arrays `x` and `y`, or the path of a folder
+of pictures: with a `labels.csv` (columns `file,label`; further ones become tags, `acceptable` lists further right
+classes), or with one subfolder for each class in name order.
 """
 
 DATA_TYPES: dict[str, types_pb2.DataType] = {
@@ -53,14 +60,26 @@ class Cases:
 def read_cases(
     cases: CasesLike,
     answers: Answers = None,
+    label: str = "",
     ids: Sequence[str] | None = None,
-    tags: Mapping[str, Sequence[Any]] | None = None,
+    tags: Tags = (),
 ) -> Cases:
     """Cases of whatever can be made into some. Answers, ids and tags belong to arrays; files bring their own."""
     if isinstance(cases, (str, os.PathLike)):
-        if answers is not None or ids is not None or tags is not None:
-            raise _refuse("a path was found together with answers, ids or tags; files bring their own")
+        if answers is not None or label or ids is not None or tags:
+            raise _refuse("a path was found together with answers, a label, ids or tags; files bring their own")
         return _read_path(Path(cases))
+    if frames.is_frame(cases):
+        if answers is not None or isinstance(tags, Mapping):
+            raise _refuse(
+                "a DataFrame was found together with answers or values of tags; label and tags name its columns"
+            )
+        x, answers, columns = frames.split(cases, label, tags)
+        return from_arrays({"x": x}, answers, ids, columns)
+    if not isinstance(tags, Mapping):
+        label, tags = label or "".join(tags), {}
+    if label:
+        raise _refuse("names of columns were found without a DataFrame; answers and values of tags were expected")
     if isinstance(cases, tuple):
         if len(cases) != 2 or answers is not None:
             raise _refuse("a tuple was found; (samples, answers) was expected, or samples and answers apart")
@@ -73,7 +92,7 @@ def from_arrays(
     inputs: Mapping[str, Array],
     answers: Answers = None,
     ids: Sequence[str] | None = None,
-    tags: Mapping[str, Sequence[Any]] | None = None,
+    tags: Mapping[str, Sequence[Any]] = MappingProxyType({}),
 ) -> Cases:
     """Cases of arrays with a row for each; ids are row numbers from 0 unless given."""
     if not inputs:
@@ -81,7 +100,7 @@ def from_arrays(
     rows = {name: _rows(name, array) for name, array in inputs.items()}
     count = len(next(iter(inputs.values())))
     expected = None if answers is None else _answers(np.asarray(answers))
-    further = [("answers", expected), ("ids", ids), *(("tags." + name, tag) for name, tag in (tags or {}).items())]
+    further = [("answers", expected), ("ids", ids), *(("tags." + name, tag) for name, tag in tags.items())]
     for name, values in [*inputs.items(), *further]:
         if values is not None and len(values) != count:
             raise _refuse(f"{name} has {len(values)} rows where {count} were expected")
@@ -93,7 +112,7 @@ def from_arrays(
                 case.inputs[name].tensor.CopyFrom(tensor(row))
             if expected is not None:
                 _expect(case, expected[row])
-            for name, values in (tags or {}).items():
+            for name, values in tags.items():
                 case.tags[name].CopyFrom(_tag(values[row]))
             yield case
 
@@ -110,8 +129,8 @@ def _read_path(path: Path) -> Cases:
         with np.load(path, allow_pickle=False) as arrays:
             if "x" not in arrays:
                 raise _refuse(f"{path} has no array x; it has {', '.join(arrays)}")
-            return from_arrays({"x": arrays["x"]}, arrays["y"] if "y" in arrays else None)
-    except (OSError, ValueError) as error:
+            return from_arrays({"x": arrays["x"]}, arrays.get("y"))
+    except (OSError, ValueError, BadZipFile) as error:
         raise _refuse(f"{path}: {error}") from error
 
 
@@ -139,7 +158,9 @@ def _answers(answers: Array) -> Array:
     if answers.dtype.kind == "O" and all(isinstance(answer, str) for answer in answers):
         return answers.astype(str)
     if answers.dtype.kind not in "biufU":
-        raise _refuse(f"the answers have the type {answers.dtype}; classes as whole numbers or names, or values were expected")
+        raise _refuse(
+            f"the answers have the type {answers.dtype}; classes as whole numbers or names, or values were expected"
+        )
     if answers.dtype.kind == "i" and (answers < 0).any():
         row = int(np.argmax(answers < 0))
         raise _refuse(f"row {row} has the label {answers[row]}; classes start at 0")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,11 +10,21 @@ import grpc
 
 from assay import calls, upload
 from assay.calls import JobOptions
-from assay.cases import Answers, CasesLike, read_cases
+from assay.cases import Answers, CasesLike, Tags, read_cases
+from assay.catalog import Probe, ServerInfo
 from assay.connection import DEFAULT_TARGET, Connection
 from assay.convert import CheckLike
-from assay.resources import Inspection, Job, JobLike, Model, ModelLike, Probe, ServerInfo, Suite, SuiteLike
-from assay.resources import is_model, is_suite
+from assay.resources import (
+    Inspection,
+    Job,
+    JobLike,
+    Model,
+    ModelLike,
+    Suite,
+    SuiteLike,
+    is_model,
+    is_suite,
+)
 from assay.retry import Retry
 from assay.run import Run
 from assay.transport import Transport
@@ -23,6 +33,7 @@ from assay.verdict import Report
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
 
 class Client(Transport):
     """A connection to a server, which lasts until `close` or the end of a `with`.
@@ -77,19 +88,20 @@ class Client(Transport):
         cases: CasesLike,
         answers: Answers = None,
         *,
+        label: str = "",
         ids: Sequence[str] | None = None,
-        tags: Mapping[str, Sequence[Any]] | None = None,
+        tags: Tags = (),
         name: str = "",
         checks: Iterable[CheckLike] = (),
         gates: Iterable[str] = (),
     ) -> Suite:
-        """Uploads cases: arrays, or the path of a folder of pictures or of an `.npz` (see `CasesLike`).
+        """Uploads cases: arrays, a DataFrame, or the path of a folder of pictures or of an `.npz` (see `CasesLike`).
 
         `answers` has one a row: whole numbers are classes, texts class names, fractions values. `ids` are row numbers
-        unless given; `tags` are columns by which results are sliced. `checks` and `gates` are those of jobs that name
-        none of their own.
+        unless given; `tags` are columns by which results are sliced. For a DataFrame `label` and `tags` name columns.
+        `checks` and `gates` are those of jobs that name none of their own.
         """
-        uploading = upload.SuiteUpload.of(read_cases(cases, answers, ids, tags), name, checks, gates)
+        uploading = upload.SuiteUpload.of(read_cases(cases, answers, label, ids, tags), name, checks, gates)
         return Suite.from_pb(self.send(self.services.suites.UploadSuite, uploading.messages))
 
     def get_suite(self, suite: SuiteLike) -> Suite:
@@ -191,5 +203,7 @@ class Client(Transport):
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

@@ -19,7 +19,7 @@ CheckLike = Union[str, tuple[str, Mapping[str, Any]]]
 
 def to_dict(struct: Struct) -> dict[str, Any]:
     """A struct as a dictionary; whole numbers become ints."""
-    return MessageToDict(struct)
+    return {name: _plain(value) for name, value in MessageToDict(struct).items()}
 
 
 def to_datetime(stamp: Timestamp) -> datetime | None:
@@ -30,6 +30,11 @@ def to_datetime(stamp: Timestamp) -> datetime | None:
 def word(name: str, prefix: str) -> str:
     """The word for an enum's value: `OUTCOME_HELD` with the prefix `OUTCOME_` is `held`."""
     return name.removeprefix(prefix).lower()
+
+
+def to_accesses(accesses: Iterable[types_pb2.Access]) -> tuple[str, ...]:
+    """The words for accesses, such as `score`."""
+    return tuple(word(types_pb2.Access.Name(access), "ACCESS_") for access in accesses)
 
 
 def to_checks(checks: Iterable[CheckLike]) -> list[types_pb2.Check]:
@@ -53,3 +58,12 @@ def _check(check: CheckLike) -> types_pb2.Check:
     struct = Struct()
     struct.update(params)
     return types_pb2.Check(name=name, params=struct)
+
+
+def _plain(value: Any) -> Any:
+    """A struct has no ints; those that were sent as such come back as floats."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

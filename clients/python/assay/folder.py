@@ -97,7 +97,7 @@ def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     for number, row in enumerate(rows[1:], start=1):
         if len(row) != len(columns):
             raise refuse(path, f"row {number} has {len(row)} cells, the header has {len(columns)}")
-    return columns, [dict(zip(columns, row)) for row in rows[1:]]
+    return columns, [dict(zip(columns, row, strict=True)) for row in rows[1:]]
 
 
 def _names(folder: Path) -> list[str]:

@@ -1,14 +1,14 @@
-"""What the server keeps and says of itself: models, suites, jobs, artifacts, probes."""
+"""What the server keeps: models, suites, jobs, artifacts."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeGuard, Union, cast
+from typing import Literal, TypeGuard, Union, cast
 
-from assay.convert import to_datetime, to_dict, word
-from assay.v1 import catalog_pb2, jobs_pb2, models_pb2, suites_pb2, types_pb2
+from assay.convert import to_accesses, to_datetime, word
+from assay.v1 import jobs_pb2, models_pb2, suites_pb2, types_pb2
 
 JobState = Literal["running", "succeeded", "cancelled", "failed"]
 
@@ -76,7 +76,7 @@ class Inspection:
             operators=dict(pb.operators),
             parameter_count=pb.parameter_count,
             opsets=dict(pb.opsets),
-            accesses=tuple(_access(access) for access in pb.accesses),
+            accesses=to_accesses(pb.accesses),
             compute_batch=pb.compute_batch,
         )
 
@@ -172,45 +172,6 @@ class Artifact:
         return cls(pb.name, *place, kind, tuple(pb.shape), pb.size_bytes, pb.sha256)
 
 
-@dataclass(frozen=True)
-class Probe:
-    """A member of a family of probes, with its manual."""
-
-    name: str
-    family: str
-    """`clean`, `corruption`, `attack`, `explainer` or `audit`."""
-    summary: str
-    manual: str
-    parameters: dict[str, Any]
-    """JSON schema: defaults, bounds, units, aliases."""
-    paper: str
-    accesses: tuple[str, ...]
-    cost: str
-    """Forward passes of one case, as a formula over the parameters."""
-
-    @classmethod
-    def from_pb(cls, pb: catalog_pb2.Probe) -> Probe:
-        """The probe in a message."""
-        accesses = tuple(_access(access) for access in pb.accesses)
-        schema = to_dict(pb.parameters)
-        return cls(pb.name, pb.family, pb.summary, pb.manual, schema, pb.paper, accesses, pb.cost)
-
-
-@dataclass(frozen=True)
-class ServerInfo:
-    """What a server is and how much it takes."""
-
-    version: str
-    engine: str
-    slots: int
-    limits: dict[str, int]
-
-    @classmethod
-    def from_pb(cls, pb: catalog_pb2.ServerInfo) -> ServerInfo:
-        """The facts in a message."""
-        return cls(pb.version, pb.engine, pb.slots, dict(pb.limits))
-
-
 _MODEL = re.compile(r"tenants/[^/]+/models/[^/]+")
 _SUITE = re.compile(r"tenants/[^/]+/suites/[^/]+")
 
@@ -237,7 +198,3 @@ def is_suite(suite: object) -> TypeGuard[SuiteLike]:
 def job_state(state: jobs_pb2.JobState) -> JobState:
     """The word for a job's state."""
     return cast(JobState, word(jobs_pb2.JobState.Name(state), "JOB_STATE_"))
-
-
-def _access(access: types_pb2.Access) -> str:
-    return word(types_pb2.Access.Name(access), "ACCESS_")

@@ -42,7 +42,7 @@ class Tries:
         """Seconds to wait before the next try. Raises `error` if there is none."""
         self.failures += 1
         if self.failures >= self._retry.attempts or not is_passing(error):
-            raise error
+            raise error from None
         return self._retry.delay(self.failures, error)
 
 

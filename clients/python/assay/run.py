@@ -10,54 +10,31 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from assay import arrays, calls
+from assay import arrays, calls, frames
+from assay.cases import Array
 from assay.errors import AssayError, from_rpc
-from assay.resources import Artifact, Job, JobState, Progress
-from assay.stream import Fold
-from assay.verdict import Finding, Report, Verdict, in_case_order
+from assay.resources import Artifact, Job, JobState
+from assay.stream import Following
+from assay.verdict import Report, Verdict, in_case_order
 
 if TYPE_CHECKING:
+    import pandas
+
     from assay.client import Client
 
 
-class Run(Iterator[Verdict]):
+class Run(Following, Iterator[Verdict]):
     """An iterator of a job's verdicts, as they come, each exactly once.
 
     A broken connection or a restart of the server goes unnoticed: the stream is opened again where it broke, until it
     has been down for `Retry.patience`. Dropping a run does not end its job; `cancel` does.
     """
 
+    _stream: _Stream | None = None
+
     def __init__(self, client: Client, job: Job, resume_token: str = "") -> None:
+        super().__init__(job, client.connection.retry, resume_token)
         self._client = client
-        self._fold = Fold(job.name, client.connection.retry, resume_token, job.progress)
-        self._stream: _Stream | None = None
-        self.job = job
-        """The job as it was when the run began."""
-
-    @property
-    def name(self) -> str:
-        """Name of the job."""
-        return self.job.name
-
-    @property
-    def progress(self) -> Progress | None:
-        """How far the job was by the last message."""
-        return self._fold.progress
-
-    @property
-    def state(self) -> JobState:
-        """The job's state by the last message."""
-        return self._fold.state
-
-    @property
-    def findings(self) -> list[Finding]:
-        """What was found beside verdicts, so far."""
-        return list(self._fold.findings)
-
-    @property
-    def resume_token(self) -> str:
-        """`Client.watch` goes on from here; verdicts of the batch under way come again."""
-        return self._fold.token
 
     def __iter__(self) -> Run:
         return self
@@ -73,8 +50,11 @@ class Run(Iterator[Verdict]):
         """Waits for the job's end; iteration goes on where it was."""
         if not self._fold.ended:
             with Run(self._client, self.job, self.resume_token) as rest:
-                self._fold.state, self._fold.progress = rest._drain(), rest.progress
-        return self._fold.state
+                while not rest._fold.ended:
+                    rest._step()
+                    rest._fold.skip()
+            self._learn(rest)
+        return self.state
 
     def verdicts(self) -> list[Verdict]:
         """All verdicts in the order of cases, then checks, then points; waits for the job's end.
@@ -83,8 +63,12 @@ class Run(Iterator[Verdict]):
         """
         with Run(self._client, self.job) as whole:
             verdicts = in_case_order(whole)
-            self._fold.state, self._fold.progress = whole.state, whole.progress
+        self._learn(whole)
         return verdicts
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """All verdicts, a row each; waits for the job's end."""
+        return frames.verdicts(self.verdicts())
 
     def report(self, wait: bool = True) -> Report:
         """Metrics and gates; waits for the job's end unless told not to."""
@@ -100,7 +84,7 @@ class Run(Iterator[Verdict]):
         """What the job kept so far; nothing unless it runs with `artifacts=True`."""
         return self._client.perform(calls.list_artifacts(self.job))
 
-    def arrays(self, check: int = 0) -> dict[str, arrays.Array]:
+    def arrays(self, check: int = 0) -> dict[str, Array]:
         """The arrays of the check at that position in the job, by name; waits for the job's end.
 
         `case` has the ids, `x` the inputs in probe space as (cases, ...), `x_corrupted` and others as
@@ -119,17 +103,13 @@ class Run(Iterator[Verdict]):
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __del__(self) -> None:
         self.close()
-
-    def _drain(self) -> JobState:
-        while not self._fold.ended:
-            self._step()
-            self._fold.skip()
-        return self._fold.state
 
     def _step(self) -> None:
         """One message further, or one broken connection."""

@@ -6,7 +6,7 @@ import time
 from collections import deque
 
 from assay.errors import AssayError, Unavailable
-from assay.resources import JobState, Progress, job_state
+from assay.resources import Job, JobState, Progress, job_state
 from assay.retry import Retry, is_passing
 from assay.v1 import jobs_pb2
 from assay.verdict import Finding, Verdict
@@ -15,18 +15,17 @@ from assay.verdict import Finding, Verdict
 class Fold:
     """Where the reader of a job's stream is. Each verdict comes out once, however many connections it took."""
 
-    def __init__(self, job: str, retry: Retry, token: str = "", progress: Progress | None = None) -> None:
-        self._job = job
+    def __init__(self, job: Job, retry: Retry, token: str) -> None:
+        self._job = job.name
         self._retry = retry
         self._token = token
         self._batch_token = token
         self._waiting: deque[jobs_pb2.Verdict] = deque()
         self._failures = 0
         self._heard = time.monotonic()
-        self.progress = progress
+        self.progress = job.progress
+        self.state = job.state
         self.findings: list[Finding] = []
-        self.state: JobState = "running"
-        self.counts: dict[str, int] = {}
         self.ended = False
 
     def request(self) -> jobs_pb2.StreamResultsRequest:
@@ -35,7 +34,7 @@ class Fold:
 
     @property
     def token(self) -> str:
-        """A stream from here goes on after the last verdict that was taken out; what is left of its batch is repeated."""
+        """Of the last batch that was taken out to its end; a stream from here repeats what was taken of the next."""
         return self._batch_token if self._waiting else self._token
 
     def pop(self) -> Verdict | None:
@@ -60,8 +59,7 @@ class Fold:
         elif kind == "progress":
             self.progress = Progress.from_pb(response.progress)
         elif kind == "done":
-            self.state, self.counts = job_state(response.done.state), dict(response.done.counts)
-            self.ended = True
+            self.state, self.ended = job_state(response.done.state), True
 
     def lost(self, error: AssayError) -> float:
         """Seconds to wait before the stream is opened again. Raises `error` if it is an answer, or patience is over."""
@@ -70,7 +68,7 @@ class Fold:
             self._heard = time.monotonic()
         self._failures += 1
         if not is_passing(error) or time.monotonic() - self._heard > self._retry.patience:
-            raise error
+            raise error from None
         return self._retry.delay(self._failures, error)
 
     @staticmethod
@@ -82,3 +80,41 @@ class Fold:
     def silent() -> Unavailable:
         """The error of a stream without even a heartbeat."""
         return Unavailable("the stream fell silent")
+
+
+class Following:
+    """What both kinds of `Run` say of a job without asking the server."""
+
+    def __init__(self, job: Job, retry: Retry, resume_token: str) -> None:
+        self._fold = Fold(job, retry, resume_token)
+        self.job = job
+        """The job as it was when the run began."""
+
+    @property
+    def name(self) -> str:
+        """Name of the job."""
+        return self.job.name
+
+    @property
+    def progress(self) -> Progress:
+        """How far the job was by the last message."""
+        return self._fold.progress
+
+    @property
+    def state(self) -> JobState:
+        """The job's state by the last message."""
+        return self._fold.state
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was found beside verdicts, so far."""
+        return list(self._fold.findings)
+
+    @property
+    def resume_token(self) -> str:
+        """`Client.watch` goes on from here; verdicts of the batch under way come again."""
+        return self._fold.token
+
+    def _learn(self, other: Following) -> None:
+        """Takes over what another run saw of the same job's end."""
+        self._fold.state, self._fold.progress = other.state, other.progress

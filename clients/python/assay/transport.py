@@ -11,7 +11,7 @@ import grpc
 from assay import arrays
 from assay.calls import Call, Page
 from assay.connection import Connection
-from assay.errors import AssayError, from_rpc
+from assay.errors import from_rpc
 from assay.resources import Artifact
 from assay.retry import Tries
 from assay.services import Services

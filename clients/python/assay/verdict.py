@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from assay import frames
 from assay.convert import to_dict, word
 from assay.v1 import jobs_pb2
+
+if TYPE_CHECKING:
+    import pandas
 
 Outcome = Literal["held", "broken", "skipped", "failed"]
 GateOutcome = Literal["pass", "fail", "inconclusive"]
@@ -177,3 +181,7 @@ class Report:
             if check in (report.check, report.name):
                 return report
         raise KeyError(f"the report has no check {check}")
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A row for each metric of each check, with its interval."""
+        return frames.metrics(self)

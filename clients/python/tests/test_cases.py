@@ -64,6 +64,14 @@ def test_what_cannot_be_sent_is_refused(given: CasesLike, words: str) -> None:
     assert words in str(caught.value) and caught.value.violations[0].field == "cases"
 
 
+def test_a_torn_archive_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "good.npz", x=np.zeros((3, 2)), z=[1])
+    (tmp_path / "torn.npz").write_bytes((tmp_path / "good.npz").read_bytes()[:100])
+    assert len(cases(tmp_path / "good.npz")) == 3
+    with pytest.raises(assay.InvalidRequest, match="torn.npz"):
+        cases(tmp_path / "torn.npz")
+
+
 def test_folders_by_class_and_by_list(tmp_path: Path) -> None:
     grey = np.zeros((4, 4), np.uint8)
     for name in ("b/2.png", "a/1.PNG", "a/Z.jpg"):

@@ -106,8 +106,13 @@ def test_the_same_request_gives_the_same_job(client: assay.Client, model: assay.
 def test_suites_have_defaults_tags_and_ids(client: assay.Client, model: assay.Model, digits: Digits) -> None:
     x, y = digits
     suite = client.upload_suite(
-        x[:4], y[:4], ids=["a", "b", "c", "d"], tags={"side": ["left", "right", "left", "left"], "light": [0.5, 1, 2, 3]},
-        checks=["clean"], gates=["clean.accuracy >= 0.1 or inconclusive"], name="four",
+        x[:4],
+        y[:4],
+        ids=["a", "b", "c", "d"],
+        tags={"side": ["left", "right", "left", "left"], "light": [0.5, 1, 2, 3]},
+        checks=["clean"],
+        gates=["clean.accuracy >= 0.1 or inconclusive"],
+        name="four",
     )
     assert (suite.case_count, suite.display_name) == (4, "four") and suite in client.list_suites()
     run = client.run(model, suite)

@@ -41,7 +41,9 @@ def test_a_cut_connection_repeats_and_loses_nothing(job: assay.Job, proxy: Calla
     assert exactly_once(verdicts)
 
 
-def test_without_resuming_a_cut_ends_the_run(job: assay.Job, client: assay.Client, proxy: Callable[[list[int]], Proxy]) -> None:
+def test_without_resuming_a_cut_ends_the_run(
+    job: assay.Job, client: assay.Client, proxy: Callable[[list[int]], Proxy]
+) -> None:
     client.watch(job).wait()
     way = proxy([100_000])
     with assay.Client(way.target, retry=assay.Retry(patience=-1.0)) as impatient:
@@ -50,7 +52,7 @@ def test_without_resuming_a_cut_ends_the_run(job: assay.Job, client: assay.Clien
         with pytest.raises(assay.Unavailable):
             for verdict in run:
                 seen.append(verdict)
-        assert way.cuts == 1 and 0 < len(seen) < CASES * len(POINTS)
+        assert way.cuts == 1 and len(seen) < CASES * len(POINTS)
         # The run itself can be taken up again.
         assert exactly_once([*seen, *run])
 
@@ -86,12 +88,21 @@ def test_an_unfinished_run_lets_go(client: assay.Client, job: assay.Job) -> None
         time.sleep(0.02)
 
 
-def test_a_silent_stream_is_opened_again(model: assay.Model, suite: assay.Suite, own_server: Server, digits: tuple[Array, Array]) -> None:
-    x, y = digits
-    retry = assay.Retry(silence=1.0, patience=3.0)
-    with assay.Client(own_server.target, retry=retry) as client:
-        run = client.run(MODEL, (x[:CASES], y[:CASES]), CHECKS)
-        own_server.pause()
-        begin = time.monotonic()
-        threading.Timer(2.5, own_server.resume).start()
-        assert exactly_once(run) and time.monotonic() - begin > 2
+def test_a_lost_answer_makes_no_second_job(
+    client: assay.Client, model: assay.Model, suite: assay.Suite, proxy: Callable[[list[int]], Proxy]
+) -> None:
+    before = sum(1 for _ in client.list_jobs())
+    # The request reaches the server and the answer is cut: in its settings, in its headers, in its message.
+    for bytes_of_answer in (30, 100, 160, 220):
+        way = proxy([bytes_of_answer])
+        with assay.Client(way.target, options=PINGS) as cut:
+            job = cut.create_job(model, suite, ["clean"], limit=3)
+        assert way.cuts == 1 and client.watch(job).wait() == "succeeded"
+    assert sum(1 for _ in client.list_jobs()) == before + 4
+    # A deletion whose answer was lost has succeeded all the same.
+    for bytes_of_answer in (30, 80, 110):
+        way = proxy([bytes_of_answer])
+        with assay.Client(way.target, options=PINGS) as cut:
+            cut.delete_job(client.create_job(model, suite, ["clean"], limit=3))
+        assert way.cuts == 1
+    assert sum(1 for _ in client.list_jobs()) == before + 4
