@@ -29,14 +29,16 @@ const BOTTOM: f64 = 40.0;
 /// Accuracy over severity 1 to 5, with intervals; `clean` is a dashed line with its band.
 pub(super) fn accuracy(curves: &[Curve], clean: Option<&Dot>) -> String {
     let x = |severity: f64| LEFT + (severity - 0.7) / 4.6 * (WIDTH - LEFT - RIGHT);
-    let y = |value: f64| TOP + (1.0 - value) * (HEIGHT - TOP - BOTTOM);
+    let base = base(curves, clean);
+    let y = |value: f64| TOP + (1.0 - value) / (1.0 - base) * (HEIGHT - TOP - BOTTOM);
     let (start, end) = (LEFT, WIDTH - RIGHT);
     let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"accuracy by severity\">");
     // Writing to a String cannot fail, so the results below carry nothing.
     for tick in 0..=5 {
-        let (value, at) = (f64::from(tick) / 5.0, y(f64::from(tick) / 5.0));
+        let value = base + (1.0 - base) * f64::from(tick) / 5.0;
+        let at = y(value);
         let _ = write!(svg, "<line class=\"grid\" x1=\"{start}\" x2=\"{end}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>");
-        let _ = write!(svg, "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{value:.1}</text>", start - 6.0, at + 4.0);
+        let _ = write!(svg, "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{value:.2}</text>", start - 6.0, at + 4.0);
     }
     for severity in 1..=5 {
         let at = x(f64::from(severity));
@@ -47,7 +49,8 @@ pub(super) fn accuracy(curves: &[Curve], clean: Option<&Dot>) -> String {
         );
     }
     let middle = (start + end) / 2.0;
-    let _ = write!(svg, "<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">severity</text>", HEIGHT - 6.0);
+    let axis = if base > 0.0 { format!("severity (accuracy from {base} up)") } else { "severity".to_owned() };
+    let _ = write!(svg, "<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{axis}</text>", HEIGHT - 6.0);
     if let Some(clean) = clean {
         let (top, bottom, at) = (y(clean.high), y(clean.low), y(clean.value));
         let (width, height) = (end - start, bottom - top);
@@ -86,4 +89,10 @@ pub(super) fn accuracy(curves: &[Curve], clean: Option<&Dot>) -> String {
     }
     svg.push_str("</svg>");
     svg
+}
+
+/// Where the axis of accuracy begins: as high as all intervals allow, so that curves near 1 can be told apart.
+fn base(curves: &[Curve], clean: Option<&Dot>) -> f64 {
+    let lowest = curves.iter().flat_map(|c| &c.dots).chain(clean).map(|d| d.low).fold(1.0, f64::min);
+    [0.9, 0.8, 0.5].into_iter().find(|base| *base <= lowest).unwrap_or(0.0)
 }
