@@ -11,7 +11,7 @@ use crate::tensor::Pixels;
 const SIDE_MAX: usize = 16_384;
 
 /// Applies the steps in order.
-pub(super) fn shape(mut picture: Pixels, steps: &[Geometry]) -> Result<Pixels> {
+pub(crate) fn shape(mut picture: Pixels, steps: &[Geometry]) -> Result<Pixels> {
     for step in steps {
         picture = match step {
             Geometry::Resize(resize) => resized(&picture, resize)?,

@@ -1,143 +1,141 @@
-//! Corruptions: what happens to pictures in the world, at severities 1 to 5.
+//! Corruptions: what happens to inputs in the world, mostly at severities 1 to 5.
+//!
+//! To add one: a file with its struct, [`Probe`] and [`Corruption`], and its line in [`CORRUPTIONS`].
 
+mod brightness;
+mod contrast;
+mod defocus_blur;
+mod edges;
+mod elastic_transform;
+mod filter;
+mod fog;
+mod frost;
+mod gaussian_blur;
 mod gaussian_noise;
+mod glass_blur;
+mod hsv;
+mod impulse_noise;
 mod jpeg_compression;
 mod motion_blur;
+mod pixelate;
+mod sample;
+mod saturate;
+mod severity;
+mod shot_noise;
+mod snow;
+mod spatter;
+mod speckle_noise;
+mod texture;
+mod zoom;
+mod zoom_blur;
 
-use schemars::{JsonSchema, schema_for};
-use serde::{Deserialize, Serialize};
+pub use sample::{Row, Sample, Sequence};
+pub use severity::Severity;
 
-use super::{Access, Manual};
-use crate::error::Result;
-use crate::tensor::{Pixels, Rng};
+use sample::Input;
+use schemars::Schema;
+use serde_json::{Map, Value, json};
+use severity::{Variant, to_uint8};
 
-/// A corruption with its manual.
-pub struct Entry {
-    pub manual: Manual,
-    /// Changes the picture; the severity is 1 to 5.
-    pub corrupt: fn(&mut Pixels, Severity, &mut Rng) -> Result<()>,
-}
+use super::{Access, Manual, Probe, schema};
+use crate::error::{Error, Result};
+use crate::tensor::Rng;
 
 /// All corruptions, in alphabetical order.
-pub static CORRUPTIONS: &[Entry] = &[gaussian_noise::ENTRY, jpeg_compression::ENTRY, motion_blur::ENTRY];
+pub static CORRUPTIONS: &[Entry] = &[
+    corruption::<brightness::Brightness>(),
+    corruption::<contrast::Contrast>(),
+    corruption::<defocus_blur::DefocusBlur>(),
+    corruption::<elastic_transform::ElasticTransform>(),
+    corruption::<fog::Fog>(),
+    corruption::<frost::Frost>(),
+    corruption::<gaussian_blur::GaussianBlur>(),
+    corruption::<gaussian_noise::GaussianNoise>(),
+    corruption::<glass_blur::GlassBlur>(),
+    corruption::<impulse_noise::ImpulseNoise>(),
+    corruption::<jpeg_compression::JpegCompression>(),
+    corruption::<motion_blur::MotionBlur>(),
+    corruption::<pixelate::Pixelate>(),
+    corruption::<saturate::Saturate>(),
+    corruption::<shot_noise::ShotNoise>(),
+    corruption::<snow::Snow>(),
+    corruption::<spatter::Spatter>(),
+    corruption::<speckle_noise::SpeckleNoise>(),
+    corruption::<zoom_blur::ZoomBlur>(),
+];
+
+/// The source of most corruptions of pictures.
+const IMAGENET_C: &str = "Hendrycks and Dietterich, Benchmarking Neural Network Robustness to Common Corruptions and \
+                          Perturbations, 2019 (arXiv:1903.12261)";
+
+/// A corruption is a probe that changes a sample without asking the model.
+trait Corruption: Probe {
+    /// The kind of sample that it takes.
+    type Input: Input;
+
+    /// Changes the input; equal random numbers give equal results. Values stay in the declared range.
+    fn corrupt(&self, input: &mut Self::Input, rng: &mut Rng) -> Result<()>;
+}
+
+/// A corruption with its parameters read: changes a sample.
+pub type Corrupter = Box<dyn Fn(&mut Sample, &mut Rng) -> Result<()> + Send + Sync>;
+
+/// A member of the family.
+pub struct Entry {
+    pub manual: Manual,
+    /// The corruption of these parameters, which fit the manual's schema.
+    pub read: fn(&Map<String, Value>) -> Result<Corrupter>,
+}
 
 /// The corruption of this name.
 pub fn find(name: &str) -> Option<&'static Entry> {
     CORRUPTIONS.iter().find(|entry| entry.manual.name == name)
 }
 
-/// What every corruption takes.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Parameters {
-    /// How strong: 1 (weak) to 5, one or a list; a list makes a curve.
-    #[serde(default)]
-    pub severity: Severities,
-}
-
-/// One severity or several.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Severities {
-    One(Severity),
-    Each(#[schemars(length(min = 1, max = 5))] Vec<Severity>),
-}
-
-impl Default for Severities {
-    fn default() -> Self {
-        Self::Each(Severity::ALL.to_vec())
-    }
-}
-
-impl Severities {
-    /// In the order given.
-    pub fn levels(&self) -> &[Severity] {
-        match self {
-            Self::One(one) => std::slice::from_ref(one),
-            Self::Each(each) => each,
-        }
-    }
-}
-
-/// The entry of an ImageNet-C corruption.
-const fn entry(
-    name: &'static str,
-    summary: &'static str,
-    text: &'static str,
-    corrupt: fn(&mut Pixels, Severity, &mut Rng) -> Result<()>,
-) -> Entry {
+const fn corruption<C: Corruption>() -> Entry {
     let manual = Manual {
-        name,
+        name: C::NAME,
         family: "corruption",
-        summary,
-        text,
-        paper: "Hendrycks and Dietterich, Benchmarking Neural Network Robustness to Common Corruptions and \
-                Perturbations, 2019 (arXiv:1903.12261)",
+        paper: C::PAPER,
         accesses: &[Access::Label],
-        cost: "severities",
-        schema: || schema_for!(Parameters),
+        kinds: const { &[C::Input::KIND] },
+        cost: "1 a point: five where the severity is left out",
+        schema: severities::<C>,
     };
-    Entry { manual, corrupt }
+    Entry { manual, read: read::<C> }
 }
 
-/// How strong a corruption is, 1 (weak) to 5.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(try_from = "u64", into = "u8")]
-pub struct Severity(#[schemars(range(min = 1, max = 5))] u8);
-
-impl TryFrom<u64> for Severity {
-    type Error = String;
-    fn try_from(level: u64) -> std::result::Result<Self, String> {
-        Self::new(level).ok_or_else(|| format!("{level} was found, 1 to 5 was expected"))
+/// The schema of a corruption: without a severity it is run at all five.
+fn severities<C: Corruption>() -> Schema {
+    let mut schema = schema::<C>();
+    if let Some(severity) = schema.pointer_mut("/properties/severity/default") {
+        *severity = json!([1, 2, 3, 4, 5]);
     }
+    schema
 }
 
-impl From<Severity> for u8 {
-    fn from(severity: Severity) -> Self {
-        severity.0
-    }
-}
-
-impl Severity {
-    /// All five.
-    pub const ALL: [Self; 5] = [Self(1), Self(2), Self(3), Self(4), Self(5)];
-
-    /// `None` outside 1 to 5.
-    pub fn new(level: u64) -> Option<Self> {
-        u8::try_from(level).ok().filter(|l| (1..=5).contains(l)).map(Self)
-    }
-
-    /// 1 to 5.
-    pub fn level(self) -> u8 {
-        self.0
-    }
-
-    /// The entry of a table with a row for each of ImageNet-C (above 64 pixels), Tiny-ImageNet-C (33 to 64) and
-    /// CIFAR-C (up to 32), chosen by the picture's shorter side.
-    fn of(self, tables: &[[f64; 5]; 3], image: &Pixels) -> f64 {
-        let row = match image.height.min(image.width) {
-            0..=32 => 2,
-            33..=64 => 1,
-            _ => 0,
-        };
-        tables[row][usize::from(self.0) - 1]
-    }
-}
-
-/// A sample in [0, 1] as uint8, truncated as the reference does.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn to_uint8(sample: f64) -> u8 {
-    (sample.clamp(0.0, 1.0) * 255.0) as u8
+fn read<C: Corruption>(params: &Map<String, Value>) -> Result<Corrupter> {
+    let corruption =
+        C::deserialize(Value::Object(params.clone())).map_err(|e| Error::invalid("params", e.to_string()))?;
+    Ok(Box::new(move |sample, rng| {
+        let wrong = || Error::invalid("", format!("{} takes {}", C::NAME, C::Input::KIND.name()));
+        corruption.corrupt(C::Input::of(sample).ok_or_else(wrong)?, rng)
+    }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::Pixels;
 
     #[test]
     fn the_registry_is_in_order_and_has_manuals() {
         assert!(CORRUPTIONS.is_sorted_by(|a, b| a.manual.name < b.manual.name));
-        assert!(CORRUPTIONS.iter().all(|entry| entry.manual.summary.ends_with('.')));
+        for entry in CORRUPTIONS {
+            let summary = entry.manual.summary();
+            assert!(summary.ends_with('.') && summary.len() < 100, "{}: {summary}", entry.manual.name);
+            assert!(!entry.manual.text().is_empty(), "{}", entry.manual.name);
+        }
     }
 
     #[test]
@@ -146,12 +144,12 @@ mod tests {
             for (side, channels) in [(1, 1), (8, 1), (32, 3), (100, 3)] {
                 let clean = Pixels::new(side, side, channels, vec![128; side * side * channels]).unwrap();
                 let run = |seed| {
-                    let mut image = clean.clone();
-                    (entry.corrupt)(&mut image, Severity(3), &mut Rng::new(seed, entry.manual.name, "0", 0)).unwrap();
-                    image
+                    let mut sample = Sample::Picture(clean.clone());
+                    let corrupter = (entry.read)(&Map::from_iter([("severity".to_owned(), json!(3))])).unwrap();
+                    corrupter(&mut sample, &mut Rng::new(seed, entry.manual.name, "0", 0)).unwrap();
+                    sample
                 };
                 assert_eq!(run(1), run(1), "{}", entry.manual.name);
-                assert_eq!(run(1).data.len(), clean.data.len(), "{}", entry.manual.name);
             }
         }
     }
