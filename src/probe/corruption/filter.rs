@@ -17,11 +17,12 @@ impl Field {
         Self { height, width, channels: 1, data: (0..height * width).map(|_| sample()).collect() }
     }
 
-    /// Cut to 8 bits: clipped to 0 to 255 and truncated, as the reference does.
+    /// Cut to 8 bits: clipped to 0 to 255 and truncated, as the reference does. A sample less than a thousandth below a
+    /// whole number counts as that, so that rounding does not take a level from a flat picture.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub(super) fn truncate_into(&self, image: &mut Pixels) {
         // `as` saturates.
-        image.data = self.data.iter().map(|&v| v as u8).collect();
+        image.data = self.data.iter().map(|&v| (v + 0.001) as u8).collect();
     }
 
     /// Indices of a row.
@@ -54,6 +55,9 @@ impl Border {
     #[allow(clippy::cast_possible_wrap, clippy::cast_sign_loss)]
     pub(super) fn at(self, at: isize, n: usize) -> usize {
         let last = n as isize - 1;
+        if (0..=last).contains(&at) {
+            return at as usize;
+        }
         let inside = match self {
             Self::Nearest => at.clamp(0, last),
             Self::Reflect => {

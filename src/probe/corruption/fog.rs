@@ -72,7 +72,10 @@ fn landscape(side: usize, decay: f32, rng: &mut Rng) -> Vec<f32> {
                 around.map(|(y, x): (isize, isize)| [y, x].map(|n| side.wrapping_add_signed(n * half as isize)));
             for y in (down..side).step_by(step) {
                 for x in (right..side).step_by(step) {
-                    let sum: f32 = offsets.iter().map(|[dy, dx]| map[(y + dy) % side * side + (x + dx) % side]).sum();
+                    let sum: f32 = offsets
+                        .iter()
+                        .map(|[dy, dx]| map[((y + dy) & (side - 1)) * side + ((x + dx) & (side - 1))])
+                        .sum();
                     map[y * side + x] = sum / 4.0 + roughness * roughness * rng.range(-1.0, 1.0) as f32;
                 }
             }
