@@ -46,12 +46,15 @@ fn probe(manual: &Manual) -> pb::Probe {
         Access::Internals => pb::Access::Internals.into(),
         Access::Weights => pb::Access::Weights.into(),
     };
+    // The description of the whole is the manual already.
+    let mut schema = (manual.schema)();
+    schema.remove("description");
     pb::Probe {
         name: manual.name.to_owned(),
         family: manual.family.to_owned(),
-        summary: manual.summary.to_owned(),
-        manual: manual.text.to_owned(),
-        parameters: (manual.schema)().as_object().map(map_to_struct),
+        summary: manual.summary(),
+        manual: manual.text(),
+        parameters: schema.as_object().map(map_to_struct),
         paper: manual.paper.to_owned(),
         accesses: manual.accesses.iter().map(access).collect(),
         cost: manual.cost.to_owned(),

@@ -2,7 +2,7 @@
 
 mod case;
 mod folder;
-pub(crate) mod jpeg;
+mod jpeg;
 mod npz;
 pub mod picture;
 mod table;

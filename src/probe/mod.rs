@@ -1,9 +1,24 @@
 //! Floor 2: probes. Nothing here names tract, tokio or protobuf.
+//!
+//! A probe is a struct that is its own parameters. Its doc comment is its manual: the first line is the summary, the
+//! rest the text; a field's doc comment is the parameter's. What a field takes (bounds, choices, default, aliases) is
+//! in its schema, from which come validation, the catalogue and the command line's help.
 
 pub mod corruption;
 
-use schemars::{JsonSchema, Schema, schema_for};
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What all families have in common: parameters with defaults, a name, a source.
+pub trait Probe: Default + DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static {
+    /// In snake case, as the field calls it; also the name of its file.
+    const NAME: &'static str;
+    /// Where it was first described; empty if nowhere.
+    const PAPER: &'static str = "";
+}
 
 /// What a probe may see of its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -16,39 +31,93 @@ pub enum Access {
     Weights,
 }
 
+/// What the probed input of a model is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Grey or RGB.
+    Picture,
+    /// One number a feature.
+    Row,
+    /// Numbers over time, of one feature or several.
+    Sequence,
+    Text,
+}
+
+impl Kind {
+    /// In the words of a message.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Picture => "a picture with 1 or 3 channels",
+            Self::Row => "a row of float features",
+            Self::Sequence => "a sequence of floats",
+            Self::Text => "text",
+        }
+    }
+}
+
 /// The manual of a probe, whatever its family: what the catalogue shows.
 pub struct Manual {
     pub name: &'static str,
     /// `clean`, `corruption`, `attack`, `explainer` or `audit`.
     pub family: &'static str,
-    /// One sentence.
-    pub summary: &'static str,
-    /// What it does, its parameters in words, when to use it.
-    pub text: &'static str,
     /// Where it was first described; empty if nowhere.
     pub paper: &'static str,
     pub accesses: &'static [Access],
+    /// What it can be done to; empty if to anything.
+    pub kinds: &'static [Kind],
     /// Forward passes of one case.
     pub cost: &'static str,
-    /// Parameters with defaults, bounds and units.
+    /// Parameters with defaults, bounds, units and aliases, and the text of the manual.
     pub schema: fn() -> Schema,
 }
 
-/// `clean` has no parameters.
+impl Manual {
+    /// One sentence: the first line of the probe's doc comment.
+    pub fn summary(&self) -> String {
+        self.description().0
+    }
+
+    /// What it does and when to use it: the rest of the doc comment.
+    pub fn text(&self) -> String {
+        self.description().1
+    }
+
+    fn description(&self) -> (String, String) {
+        let schema = (self.schema)();
+        let whole = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+        // Lines of a source file are not lines of a text; paragraphs stay.
+        let join =
+            |text: &str| text.trim().split("\n\n").map(|p| p.replace('\n', " ")).collect::<Vec<_>>().join("\n\n");
+        let (summary, text) = whole.split_once("\n\n").unwrap_or((whole, ""));
+        (join(summary), join(text))
+    }
+}
+
+/// The JSON schema of a probe's parameters, without references.
+pub(crate) fn schema<P: Probe>() -> Schema {
+    SchemaSettings::default().with(|s| s.inline_subschemas = true).into_generator().into_root_schema_for::<P>()
+}
+
+/// Only predicts: the model on the cases as they are.
+///
+/// Every other check is read against this one. Its scores are kept as the artifact `scores`.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Nothing {}
+struct Clean {}
+
+impl Probe for Clean {
+    const NAME: &'static str = "clean";
+}
 
 /// The check that only predicts.
 pub static CLEAN: Manual = Manual {
-    name: "clean",
+    name: Clean::NAME,
     family: "clean",
-    summary: "Only predicts: the model on the cases as they are.",
-    text: "Every other check is read against this one. Its scores are kept as the artifact `scores`.",
-    paper: "",
+    paper: Clean::PAPER,
     accesses: &[Access::Label],
+    kinds: &[],
     cost: "1",
-    schema: || schema_for!(Nothing),
+    schema: schema::<Clean>,
 };
 
 /// All manuals in the order of the catalogue.

@@ -1,12 +1,11 @@
 //! A check as a job asks for it, understood.
 
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::spec;
+use super::{params, spec};
 use crate::error::{Error, Result, nearest};
-use crate::probe::corruption::{self, Entry, Parameters, Severity};
-use crate::probe::{Manual, Nothing, manual, manuals};
+use crate::probe::corruption::{self, Corrupter};
+use crate::probe::{Manual, manual, manuals};
 
 /// A probe with parameters.
 pub struct Check {
@@ -22,23 +21,27 @@ pub(super) struct Point {
     pub(super) action: Action,
     /// Canonical parameters, defaults filled in.
     pub(super) params: Map<String, Value>,
-    /// `name:key=value`, the key of the random numbers.
+    /// `name:key=value` with what differs from the defaults, in the schema's order: the key of the random numbers.
+    /// A parameter that a later version adds leaves it as it is.
     pub(super) canonical: String,
 }
 
 /// What is done to a case before the model is asked.
-#[derive(Clone, Copy)]
 pub(super) enum Action {
     Nothing,
-    Corrupt(&'static Entry, Severity),
+    Corrupt(Corrupter),
 }
 
 impl Action {
+    fn new(name: &str, params: &Map<String, Value>) -> Result<Self> {
+        corruption::find(name).map_or(Ok(Self::Nothing), |entry| (entry.read)(params).map(Self::Corrupt))
+    }
+
     /// Name of the array that is kept of it.
-    pub(super) fn array(self) -> &'static str {
+    pub(super) fn array(&self) -> &'static str {
         match self {
             Self::Nothing => "scores",
-            Self::Corrupt(..) => "x_corrupted",
+            Self::Corrupt(_) => "x_corrupted",
         }
     }
 }
@@ -57,25 +60,12 @@ impl Check {
                 nearest(name, manuals().map(|m| m.name)).map_or(String::new(), |n| format!("; did you mean {n}?"));
             return Err(Error::invalid("name", format!("there is no probe `{name}`{hint}")));
         };
-        known(manual, &params)?;
-        let points = match corruption::find(name) {
-            None => {
-                let Nothing {} = typed(params)?;
-                vec![point(manual, Map::new(), Action::Nothing)]
-            }
-            Some(entry) => {
-                let parameters: Parameters = typed(params)?;
-                let levels = parameters.severity.levels();
-                if levels.is_empty() || (1..levels.len()).any(|i| levels[..i].contains(&levels[i])) {
-                    return Err(Error::invalid("params.severity", "an empty list or a repeated severity was found"));
-                }
-                let at = |&level: &Severity| {
-                    let params = Map::from_iter([("severity".to_owned(), level.level().into())]);
-                    point(manual, params, Action::Corrupt(entry, level))
-                };
-                levels.iter().map(at).collect()
-            }
+        let point = |params: Map<String, Value>| {
+            let action = Action::new(name, &params)?;
+            let canonical = spec::write(name, &params::telling(manual, &params));
+            Ok(Point { action, params, canonical })
         };
+        let points = params::points(manual, params)?.into_iter().map(point).collect::<Result<_>>()?;
         Ok(Self { spec: text.to_owned(), manual, points })
     }
 
@@ -107,71 +97,35 @@ impl Check {
     }
 }
 
-fn point(manual: &Manual, params: Map<String, Value>, action: Action) -> Point {
-    Point { action, canonical: spec::write(manual.name, &params), params }
-}
-
-/// Refuses parameters that the probe's schema does not name.
-fn known(manual: &Manual, params: &Map<String, Value>) -> Result<()> {
-    let schema = (manual.schema)();
-    let names: Vec<String> =
-        schema.get("properties").and_then(Value::as_object).map_or(Vec::new(), |p| p.keys().cloned().collect());
-    if let Some(key) = params.keys().find(|key| !names.contains(key)) {
-        let hint = match nearest(key, names.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean {near}?"),
-            None if names.is_empty() => "it has no parameters".to_owned(),
-            None => format!("it has {}", names.join(", ")),
-        };
-        return Err(Error::invalid(
-            format!("params.{key}"),
-            format!("{} has no parameter `{key}`; {hint}", manual.name),
-        ));
-    }
-    Ok(())
-}
-
-/// The parameters as the probe's own struct, one by one, so that an error names its field.
-fn typed<T: DeserializeOwned>(params: Map<String, Value>) -> Result<T> {
-    for (key, value) in &params {
-        let alone = Map::from_iter([(key.clone(), whole(value.clone()))]);
-        if let Err(e) = serde_json::from_value::<T>(Value::Object(alone)) {
-            let found = value.to_string();
-            let expected = e.to_string().replace(
-                "data did not match any variant of untagged enum Severities",
-                "1 to 5, or a list, was expected",
-            );
-            return Err(Error::invalid(format!("params.{key}"), format!("{found} was found: {expected}")));
-        }
-    }
-    let whole = params.into_iter().map(|(k, v)| (k, whole(v))).collect();
-    serde_json::from_value(Value::Object(whole)).map_err(|e| Error::invalid("params", e.to_string()))
-}
-
-/// Floats without a fraction as integers: a Struct has floats alone.
-fn whole(value: Value) -> Value {
-    match value {
-        #[allow(clippy::cast_possible_truncation)]
-        Value::Number(n) => match n.as_f64() {
-            Some(f) if f.fract() == 0.0 && f.abs() < 1e15 => Value::from(f as i64),
-            _ => Value::Number(n),
-        },
-        Value::Array(items) => Value::Array(items.into_iter().map(whole).collect()),
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn canonical(spec: &str) -> Vec<String> {
+        Check::parse(spec).unwrap().points.into_iter().map(|p| p.canonical).collect()
+    }
+
     #[test]
     fn a_list_makes_points_and_defaults_are_filled_in() {
-        let levels =
-            |spec: &str| Check::parse(spec).unwrap().points.iter().map(|p| p.canonical.clone()).collect::<Vec<_>>();
-        assert_eq!(levels("gaussian_noise").len(), 5);
-        assert_eq!(levels("gaussian_noise:severity=3"), ["gaussian_noise:severity=3"]);
-        assert_eq!(levels("gaussian_noise:severity=[1,3]").len(), 2);
-        assert_eq!(levels("clean"), ["clean"]);
+        assert_eq!(canonical("gaussian_noise").len(), 5);
+        assert_eq!(canonical("gaussian_noise:severity=3"), ["gaussian_noise:severity=3"]);
+        assert_eq!(canonical("gaussian_noise:severity=[1,3]").len(), 2);
+        assert_eq!(canonical("clean"), ["clean"]);
+        let check = Check::parse("motion_blur:severity=[1,3],variant=[imagecorruptions,imagenet_c]").unwrap();
+        assert_eq!(check.len(), 4);
+        assert_eq!(Value::Object(check.params(1).clone()), serde_json::json!({"severity": 1, "variant": "imagenet_c"}));
+    }
+
+    #[test]
+    fn the_canonical_text_depends_neither_on_order_nor_on_defaults_spelled_out() {
+        let plain = canonical("motion_blur:severity=2");
+        for same in
+            ["motion_blur:variant=imagecorruptions,severity=2", "motion_blur:severity=2.0", "motion_blur:severity=4/2"]
+        {
+            assert_eq!(canonical(same), plain);
+        }
+        let other = ["motion_blur:severity=2,variant=imagenet_c"];
+        assert_eq!(canonical("motion_blur:variant=imagenet_c,severity=2"), other);
     }
 
     #[test]
@@ -182,8 +136,11 @@ mod tests {
                 "gaussian_noise:severty=3",
                 "params.severty: gaussian_noise has no parameter `severty`; did you mean severity?",
             ),
-            ("gaussian_noise:severity=6", "params.severity: 6 was found: 1 to 5"),
-            ("gaussian_noise:severity=[1,1]", "repeated"),
+            ("gaussian_noise:severity=6", "params.severity: 6 was found, a whole number from 1 to 5 was expected"),
+            ("gaussian_noise:severity=[1,9]", "params.severity: 9 was found, a whole number from 1 to 5 was expected"),
+            ("gaussian_noise:severity=[1,1]", "twice"),
+            ("gaussian_noise:severity=[]", "an empty list"),
+            ("motion_blur:variant=cifar", "params.variant: \"cifar\" was found, imagecorruptions or imagenet_c"),
             ("clean:severity=1", "no parameters"),
             ("", "there is no probe"),
         ] {

@@ -1,7 +1,9 @@
 //! Floor 3: checks as a job asks for them; planning, running and judging; the report as a fold over verdicts.
 
 mod check;
+mod corrupt;
 mod gate;
+mod params;
 mod plan;
 mod report;
 mod run;

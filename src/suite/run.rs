@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use ndarray::{Array2, ArrayView1};
 
 use super::check::{Action, Check, Point};
+use super::corrupt::corrupt;
 use super::verdict::{Evidence, Outcome, Verdict};
 use crate::data::Case;
-use crate::engine::{Answer, Input, Model, OutputKind, Prepared, from_pixels, prepare, to_pixels};
+use crate::engine::{Answer, Model, OutputKind, Prepared, prepare};
 use crate::error::{Error, Result};
-use crate::probe::corruption::{Entry, Severity};
 use crate::tensor::{Rng, Tensor, Tensors};
 
 /// Cases in probe space with the model's clean scores, shared by all checks on them.
@@ -100,13 +100,13 @@ struct Probed {
 /// All cases of a chunk at one point; a case that cannot be probed has its own error.
 fn probe(model: &Model, chunk: &Chunk, point: &Point, seed: u64) -> Result<Vec<Result<Probed>>> {
     let input = model.signature().probed();
-    let Action::Corrupt(entry, severity) = point.action else { return as_they_are(chunk) };
+    let Action::Corrupt(corrupter) = &point.action else { return as_they_are(chunk) };
     let mut changed = Vec::new();
     for case in &chunk.prepared {
         changed.push(case.as_ref().map_err(Clone::clone).and_then(|case| {
-            let rng = Rng::new(seed, &point.canonical, &case.id, 0);
+            let mut rng = Rng::new(seed, &point.canonical, &case.id, 0);
             let mut inputs = case.inputs.clone();
-            let x = corrupt(&inputs[&input.name], input, entry, severity, rng)?;
+            let x = corrupt(&inputs[&input.name], input, corrupter, &mut rng)?;
             inputs.insert(input.name.clone(), x);
             Ok(inputs)
         }));
@@ -188,45 +188,4 @@ fn confidence(scores: &[f32], predicted: usize, kind: OutputKind) -> f64 {
         return top;
     }
     1.0 / scores.iter().map(|s| (f64::from(*s) - top).exp()).sum::<f64>()
-}
-
-/// The row `x` `[1, ...]` corrupted, on the uint8 grid of the input's range (or of [0, 1]).
-fn corrupt(x: &Tensor, input: &Input, entry: &Entry, severity: Severity, mut rng: Rng) -> Result<Tensor> {
-    let grid = to_grid(&x.row(0), input.range.unwrap_or([0.0, 1.0]))?;
-    let mut picture = to_pixels(&grid, input.layout)?;
-    (entry.corrupt)(&mut picture, severity, &mut rng)?;
-    let corrupted = from_pixels(&picture, input.layout)?;
-    Tensor::stack(&[&from_grid(corrupted, x, input)])
-}
-
-/// A float picture on the uint8 grid; values outside of the range are refused.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn to_grid(x: &Tensor, [low, high]: [f64; 2]) -> Result<Tensor> {
-    let Tensor::F32(a) = x else { return Ok(x.clone()) };
-    if let Some(odd) = a.iter().map(|v| f64::from(*v)).find(|v| *v < low - 1e-6 || *v > high + 1e-6) {
-        let message = format!("{odd} was found, a corruption wants pictures in [{low}, {high}]; declare the range");
-        return Err(Error::invalid("", message));
-    }
-    let grid = |v: f32| ((f64::from(v) - low) / (high - low) * 255.0).round().clamp(0.0, 255.0) as u8;
-    Ok(Tensor::U8(a.mapv(grid)))
-}
-
-/// Back from the grid to the type that `like` has.
-#[allow(clippy::cast_possible_truncation)]
-fn from_grid(picture: Tensor, like: &Tensor, input: &Input) -> Tensor {
-    match (picture, like) {
-        (Tensor::U8(a), Tensor::F32(_)) => {
-            let [low, high] = input.range.unwrap_or([0.0, 1.0]);
-            // In [0, 1] exactly value / 255 in float32, as uint8 pictures are read.
-            let back = |v: u8| {
-                if [low, high] == [0.0, 1.0] {
-                    f32::from(v) / 255.0
-                } else {
-                    (low + f64::from(v) / 255.0 * (high - low)) as f32
-                }
-            };
-            Tensor::F32(a.mapv(back))
-        }
-        (picture, _) => picture,
-    }
 }

@@ -2,11 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use super::check::{Action, Check};
+use super::check::Check;
+use super::corrupt;
 use super::gate::Gate;
 use super::summary::{Arrays, Summary};
 use crate::engine::{Input, OutputKind, Signature};
 use crate::error::{Error, Result, Violations, nearest};
+use crate::probe::Kind;
 use crate::tensor::DType;
 
 /// A check as a request gives it: SPEC, name and parameters, of which the first or the others may be left out.
@@ -51,14 +53,8 @@ pub fn validate(signature: &Signature, summary: &Summary, checks: &[Check], gate
     violations.catch(answers_fit(signature, summary))?;
     let probed = signature.probed();
     for (i, check) in checks.iter().enumerate() {
-        let corrupts = check.points.iter().any(|p| matches!(p.action, Action::Corrupt(..)));
-        if corrupts && !probed.is_image() {
-            let message = format!(
-                "{} wants a picture with 1 or 3 channels; the input `{}` is {:?} {:?}",
-                check.manual.name, probed.name, probed.layout, probed.shape
-            );
-            violations.catch(Err::<(), _>(Error::invalid(format!("checks[{i}].name"), message)))?;
-        } else if corrupts && probed.range.is_none() {
+        violations.catch(input_fits(check, probed, i))?;
+        if check.manual.kinds.contains(&Kind::Picture) && probed.is_image() && probed.range.is_none() {
             let unit = bound(signature, summary, probed).and_then(|arrays| within(arrays, probed, [0.0, 1.0]));
             let advice = "; without a declared range a corruption takes pictures to be in [0, 1]";
             violations.catch(unit.map_err(|e| Error::invalid(format!("checks[{i}]"), format!("{e}{advice}"))))?;
@@ -70,6 +66,18 @@ pub fn validate(signature: &Signature, summary: &Summary, checks: &[Check], gate
     }
     violations.finish()?;
     Ok(read)
+}
+
+/// Refuses a check on an input that is not of a kind that its probe takes.
+fn input_fits(check: &Check, probed: &Input, index: usize) -> Result<()> {
+    let kinds = check.manual.kinds;
+    if kinds.is_empty() || corrupt::kind(probed).is_some_and(|kind| kinds.contains(&kind)) {
+        return Ok(());
+    }
+    let wanted = kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" or ");
+    let (name, shape) = (&probed.name, &probed.shape);
+    let found = format!("the input `{name}` is {:?} {shape:?} of {}", probed.layout, probed.dtype.name());
+    Err(Error::invalid(format!("checks[{index}].name"), format!("{} wants {wanted}; {found}", check.manual.name)))
 }
 
 /// The suite's arrays for an input: by name, or the lone one.

@@ -5,6 +5,7 @@
 
 mod cli;
 mod corpus;
+mod corruptions;
 mod digits;
 mod engines;
 mod faults;

@@ -1,27 +1,173 @@
 //! Compression with loss.
 
-use super::{Entry, Severity, entry};
-use crate::data::jpeg;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Corruption, IMAGENET_C, Severity, dct};
 use crate::error::Result;
+use crate::probe::Probe;
 use crate::tensor::{Pixels, Rng};
 
-pub(super) const ENTRY: Entry = entry(
-    "jpeg_compression",
-    "Writes the picture as a JPEG of low quality and reads it back.",
-    "Qualities 25 to 7 for pictures above 64 pixels, higher ones for smaller pictures; chroma at half resolution.",
-    jpeg_compression,
-);
-
-/// Qualities from the ImageNet-C, Tiny-ImageNet-C and CIFAR-C code (Hendrycks and Dietterich, 2019).
-const QUALITY: [[f64; 5]; 3] =
-    [[25.0, 18.0, 15.0, 10.0, 7.0], [65.0, 58.0, 50.0, 40.0, 25.0], [80.0, 65.0, 58.0, 50.0, 40.0]];
-
-/// Pillow's file at that quality, to the bit.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn jpeg_compression(image: &mut Pixels, severity: Severity, _: &mut Rng) -> Result<()> {
-    *image = jpeg::round_trip(image, severity.of(&QUALITY, image) as u8)?;
-    Ok(())
+/// Does to the picture what writing it as a JPEG of low quality and reading it back does.
+///
+/// Qualities 25 to 7 for pictures above 64 pixels, higher ones for smaller pictures; chroma at half resolution. The
+/// result is that of Pillow to the bit. No file is written, since the packing of a JPEG loses nothing.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct JpegCompression {
+    /// How strong, 1 (weak) to 5; all five if left out.
+    severity: Severity,
 }
+
+impl Probe for JpegCompression {
+    const NAME: &'static str = "jpeg_compression";
+    const PAPER: &'static str = IMAGENET_C;
+}
+
+/// Qualities, from the ImageNet-C, Tiny-ImageNet-C and CIFAR-C code
+/// (Hendrycks and Dietterich, 2019).
+const QUALITY: [[i32; 5]; 3] = [[25, 18, 15, 10, 7], [65, 58, 50, 40, 25], [80, 65, 58, 50, 40]];
+
+impl Corruption for JpegCompression {
+    type Input = Pixels;
+
+    fn corrupt(&self, image: &mut Pixels, _: &mut Rng) -> Result<()> {
+        let quality = self.severity.of(&QUALITY, image);
+        if image.channels == 1 {
+            let mut luma = Plane { height: image.height, width: image.width, data: std::mem::take(&mut image.data) };
+            lose(&mut luma, &divisors(&LUMA, quality));
+            image.data = luma.data;
+            return Ok(());
+        }
+        let [mut luma, blue, red] = to_ycc(image);
+        lose(&mut luma, &divisors(&LUMA, quality));
+        let [blue, red] = [blue, red].map(|full| {
+            let mut half = halved(&full);
+            lose(&mut half, &divisors(&CHROMA, quality));
+            doubled(&half, image.height, image.width)
+        });
+        for (pixel, ((y, cb), cr)) in
+            image.data.as_chunks_mut::<3>().0.iter_mut().zip(luma.data.iter().zip(&blue.data).zip(&red.data))
+        {
+            *pixel = to_rgb(*y, *cb, *cr);
+        }
+        Ok(())
+    }
+}
+
+/// One component of a picture.
+struct Plane {
+    height: usize,
+    width: usize,
+    data: Vec<u8>,
+}
+
+impl Plane {
+    /// The sample at a place, or the nearest where that lies beyond the lower right edges.
+    fn at(&self, y: usize, x: usize) -> u8 {
+        self.data[y.min(self.height - 1) * self.width + x.min(self.width - 1)]
+    }
+}
+
+/// Transforms blocks of 8x8, rounds to multiples of the divisors, and transforms back; edges are repeated.
+fn lose(plane: &mut Plane, divisors: &[i32; 64]) {
+    for top in (0..plane.height).step_by(8) {
+        for left in (0..plane.width).step_by(8) {
+            let mut block: [i32; 64] = std::array::from_fn(|i| i32::from(plane.at(top + i / 8, left + i % 8)) - 128);
+            dct::quantized(&mut block, divisors);
+            for (i, row) in block.as_chunks::<8>().0.iter().enumerate().take(plane.height - top) {
+                let start = (top + i) * plane.width + left;
+                let end = start + (plane.width - left).min(8);
+                plane.data[start..end]
+                    .iter_mut()
+                    .zip(row)
+                    .for_each(|(to, from)| *to = (from + 128).clamp(0, 255) as u8);
+            }
+        }
+    }
+}
+
+/// Half the size by averaging 2x2; what is cut is 1/4 and 2/4 in turn, as in libjpeg, so that nothing drifts.
+fn halved(full: &Plane) -> Plane {
+    let (height, width) = (full.height.div_ceil(2), full.width.div_ceil(2));
+    let half = |i: usize| {
+        let (y, x) = (i / width, i % width);
+        let sum: u32 =
+            [(0, 0), (0, 1), (1, 0), (1, 1)].iter().map(|(dy, dx)| u32::from(full.at(2 * y + dy, 2 * x + dx))).sum();
+        ((sum + 1 + x as u32 % 2) >> 2) as u8
+    };
+    Plane { height, width, data: (0..height * width).map(half).collect() }
+}
+
+/// Twice the size, each sample 9/16 of the nearest and the rest of its three neighbours (libjpeg's fancy upsampling).
+fn doubled(half: &Plane, height: usize, width: usize) -> Plane {
+    // As in libjpeg, very narrow pictures only repeat samples.
+    if half.width <= 2 {
+        let data = (0..height * width).map(|i| half.at(i / width / 2, i % width / 2)).collect();
+        return Plane { height, width, data };
+    }
+    let mut data = Vec::with_capacity(height * width);
+    let mut columns = vec![0u16; half.width];
+    for y in 0..height {
+        let near = y / 2;
+        let far = if y % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(half.height - 1) };
+        let row = |y: usize| &half.data[y * half.width..][..half.width];
+        for (column, (near, far)) in columns.iter_mut().zip(row(near).iter().zip(row(far))) {
+            *column = 3 * u16::from(*near) + u16::from(*far);
+        }
+        data.extend((0..width).map(|x| {
+            let near = x / 2;
+            let (far, round) =
+                if x % 2 == 0 { (near.saturating_sub(1), 8) } else { ((near + 1).min(half.width - 1), 7) };
+            ((3 * columns[near] + columns[far] + round) >> 4) as u8
+        }));
+    }
+    Plane { height, width, data }
+}
+
+/// Luma and the differences of blue and red, in libjpeg's fixed point of 16 bits.
+fn to_ycc(image: &Pixels) -> [Plane; 3] {
+    // The middle of the differences, and what rounds them just under the half.
+    const MIDDLE: i32 = (128 << 16) + 32_767;
+    let pixels = image.data.as_chunks::<3>().0;
+    let plane = |[r, g, b]: [i32; 3], summand: i32| {
+        let mix =
+            |p: &[u8; 3]| ((r * i32::from(p[0]) + g * i32::from(p[1]) + b * i32::from(p[2]) + summand) >> 16) as u8;
+        Plane { height: image.height, width: image.width, data: pixels.iter().map(mix).collect() }
+    };
+    [
+        plane([19_595, 38_470, 7_471], 32_768),
+        plane([-11_058, -21_710, 32_768], MIDDLE),
+        plane([32_768, -27_439, -5_329], MIDDLE),
+    ]
+}
+
+/// Back, in the same fixed point.
+fn to_rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
+    let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
+    let add = |difference: i32| (y + ((difference + 32_768) >> 16)).clamp(0, 255) as u8;
+    [add(91_881 * cr), add(-22_554 * cb - 46_802 * cr), add(116_130 * cb)]
+}
+
+/// What coefficients are divided by: a table of the standard (ITU-T T.81, annex K) scaled by the quality, as libjpeg.
+fn divisors(table: &[u8; 64], quality: i32) -> [i32; 64] {
+    let percent = if quality < 50 { 5000 / quality } else { 200 - 2 * quality };
+    table.map(|v| ((i32::from(v) * percent + 50) / 100).clamp(1, 255))
+}
+
+/// Table K.1, for luma.
+const LUMA: [u8; 64] = [
+    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51,
+    87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101,
+    72, 92, 95, 98, 112, 100, 103, 99,
+];
+
+/// Table K.2, for chroma.
+const CHROMA: [u8; 64] = [
+    17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99,
+    99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
+    99, 99, 99, 99, 99, 99,
+];
 
 #[cfg(test)]
 mod tests {
@@ -33,9 +179,10 @@ mod tests {
         let clean = Pixels::new(96, 96, 3, data).unwrap();
         let loss = |severity| {
             let mut image = clean.clone();
-            jpeg_compression(&mut image, severity, &mut Rng::new(0, "", "", 0)).unwrap();
+            let jpeg = JpegCompression { severity: Severity::try_from(severity).unwrap() };
+            jpeg.corrupt(&mut image, &mut Rng::new(0, "", "", 0)).unwrap();
             image.data.iter().zip(&clean.data).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>()
         };
-        assert!(0 < loss(Severity::ALL[0]) && loss(Severity::ALL[0]) < loss(Severity::ALL[4]));
+        assert!(0 < loss(1) && loss(1) < loss(5));
     }
 }
