@@ -17,7 +17,7 @@ use super::{CHUNK_MAX, Reply, Service};
 use crate::error::{Error, Result};
 use crate::lab::records::JobSpec;
 use crate::lab::{Message, Progress};
-use crate::suite::{GateOutcome, Metric, Report};
+use crate::suite::{Cell, ConfusionMatrix, Finding, GateOutcome, Metric, Report};
 
 /// A stream says at least this often that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -211,9 +211,6 @@ fn spec_from_pb(spec: pb::JobSpec) -> Result<JobSpec> {
     let Some(pb::subject::Subject::Model(model)) = spec.subject.and_then(|s| s.subject) else {
         return Err(Error::invalid("subject", "is missing; the name of a model was expected"));
     };
-    if !spec.baseline.is_empty() {
-        return Err(Error::invalid("baseline", "comparison with another job is not supported yet"));
-    }
     if let Some(role) = spec.references.keys().next() {
         return Err(Error::invalid(format!("references.{role}"), "no probe takes a reference suite yet"));
     }
@@ -225,6 +222,7 @@ fn spec_from_pb(spec: pb::JobSpec) -> Result<JobSpec> {
         seed: spec.seed,
         limit: spec.limit,
         artifacts: spec.artifacts,
+        baseline: spec.baseline,
     })
 }
 
@@ -252,9 +250,10 @@ fn report_to_pb(report: Report) -> pb::Report {
                 name: c.name.to_owned(),
                 params: Some(map_to_struct(&c.params)),
                 metrics: c.metrics.into_iter().map(metric).collect(),
+                confusion: c.confusion.map(confusion_to_pb),
             })
             .collect(),
-        findings: Vec::new(),
+        findings: report.findings.into_iter().map(finding_to_pb).collect(),
         gates: report
             .gates
             .into_iter()
@@ -269,4 +268,15 @@ fn report_to_pb(report: Report) -> pb::Report {
         verdict: report.verdict.to_owned(),
         counts: report.counts.into_iter().map(|(outcome, n)| (outcome.to_owned(), n)).collect(),
     }
+}
+
+fn confusion_to_pb(matrix: ConfusionMatrix) -> pb::ConfusionMatrix {
+    let ConfusionMatrix { cells, omitted } = matrix;
+    let cell = |Cell { label, predicted, count }| pb::confusion_matrix::Cell { label, predicted, count };
+    pb::ConfusionMatrix { cells: cells.into_iter().map(cell).collect(), omitted }
+}
+
+fn finding_to_pb(finding: Finding) -> pb::Finding {
+    let Finding { kind, check, message, details } = finding;
+    pb::Finding { kind: kind.to_owned(), check, message, details: Some(map_to_struct(&details)) }
 }

@@ -115,12 +115,24 @@ fn metric(m: &pb::Metric) -> Value {
 pub(super) fn json(report: &pb::Report) -> Result<()> {
     let check = |c: &pb::CheckReport| {
         let params = c.params.as_ref().map(struct_to_map).unwrap_or_default();
-        json!({"check": c.check, "name": c.name, "params": params, "metrics": c.metrics.iter().map(metric).collect::<Vec<_>>()})
+        let metrics: Vec<Value> = c.metrics.iter().map(metric).collect();
+        let mut entry = json!({"check": c.check, "name": c.name, "params": params, "metrics": metrics});
+        if let Some(matrix) = &c.confusion {
+            let cell =
+                |c: &pb::confusion_matrix::Cell| json!({"label": c.label, "predicted": c.predicted, "count": c.count});
+            let cells: Vec<Value> = matrix.cells.iter().map(cell).collect();
+            entry["confusion"] = json!({"cells": cells, "omitted": matrix.omitted});
+        }
+        entry
+    };
+    let finding = |f: &pb::Finding| {
+        let details = f.details.as_ref().map(struct_to_map).unwrap_or_default();
+        json!({"kind": f.kind, "check": f.check, "message": f.message, "details": details})
     };
     let gate = |g: &pb::GateReport| json!({"gate": g.gate, "outcome": outcome(g), "passed": g.passed, "metric": g.metric.as_ref().map(metric), "message": g.message});
     let whole = json!({"report": {
         "checks": report.checks.iter().map(check).collect::<Vec<_>>(),
-        "findings": [],
+        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
         "gates": report.gates.iter().map(gate).collect::<Vec<_>>(),
         "verdict": report.verdict,
     }});
@@ -148,6 +160,30 @@ fn short(check: &pb::CheckReport) -> String {
     if title.ends_with("[1,2,3,4,5]") { title.replace("[1,2,3,4,5]", "1-5") } else { title }
 }
 
+/// Metrics that only `--output json` and the page show.
+const DETAILS: [&str; 12] = [
+    "top5_accuracy",
+    "precision_micro",
+    "precision_macro",
+    "precision_weighted",
+    "recall_micro",
+    "recall_macro",
+    "recall_weighted",
+    "f1_micro",
+    "f1_weighted",
+    "brier",
+    "nll",
+    "rmse",
+];
+
+/// Whether a metric is one of the few that tell most: of all cases, and more than one of them for `clean` alone.
+fn is_shown(check: &pb::CheckReport, metric: &pb::Metric) -> bool {
+    let clean = check.name == "clean";
+    let name = metric.name.as_str();
+    let more = matches!(name, "f1_macro" | "ece" | "r2");
+    metric.slice.is_empty() && if more { clean } else { !DETAILS.contains(&name) }
+}
+
 /// The report as a table of at most 80 columns: a line for a point of a check, or for its curve.
 pub(super) fn table(report: &pb::Report) -> Result<()> {
     let mut table = Table::new();
@@ -156,7 +192,7 @@ pub(super) fn table(report: &pb::Report) -> Result<()> {
     table.load_style(presets::NOTHING).set_header(&header[..if ranked { 6 } else { 5 }]);
     for check in &report.checks {
         let top5 = check.metrics.iter().find(|m| m.name == "top5_accuracy");
-        for m in check.metrics.iter().filter(|m| m.name != "top5_accuracy") {
+        for m in check.metrics.iter().filter(|m| is_shown(check, m)) {
             let interval = format!("[{:.4}, {:.4}]", m.low, m.high);
             let count = m.count.map_or_else(|| m.n.to_string(), |count| format!("{count}/{}", m.n));
             let top5 = top5.map_or(String::new(), |m| format!("{:.4}", m.value));
