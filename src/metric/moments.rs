@@ -61,6 +61,17 @@ impl Moments {
         self.variance() / self.n as f64
     }
 
+    /// Two-sided p that the mean is 0: Student's t test. Values that are all alike decide it; fewer than two do not.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn p_zero(&self) -> f64 {
+        let t = self.mean().abs() / self.error().sqrt();
+        match StudentsT::new(0.0, 1.0, self.n as f64 - 1.0) {
+            Ok(student) if self.n >= 2 && t.is_finite() => 2.0 * student.sf(t),
+            Ok(_) if self.n >= 2 && t == f64::INFINITY => 0.0,
+            _ => 1.0,
+        }
+    }
+
     /// The mean with Student's interval at 95 %; unbounded for fewer than two values.
     pub fn figure(&self) -> Figure {
         student(self.mean(), self.error().sqrt(), self.n)

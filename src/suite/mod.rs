@@ -1,6 +1,7 @@
 //! Floor 3: checks as a job asks for them; planning, running and judging; the report as a fold over verdicts.
 
 mod check;
+mod compare;
 mod corruption_error;
 mod expression;
 mod finding;
@@ -19,6 +20,7 @@ mod validate;
 mod verdict;
 
 pub use check::Check;
+pub use compare::{Comparison, Flips, Overlap, Row, compare};
 pub use finding::Finding;
 pub use gate::{Gate, GateOutcome, GateReport};
 pub use judge::judge;

@@ -1,10 +1,12 @@
 //! Two jobs on the same cases, point by point.
 
+use serde::Serialize;
+
 use super::sheet::Column;
 use crate::metric::{Figure, Moments, Paired, difference};
 
 /// How many cases two jobs have right at a point.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Four {
     pub both: u64,
     pub only_a: u64,
@@ -26,10 +28,6 @@ impl Four {
             }
         }
         four
-    }
-
-    pub(super) fn n(self) -> u64 {
-        self.both + self.only_a + self.only_b + self.neither
     }
 
     /// Share right of B less that of A.

@@ -19,6 +19,8 @@ pub struct Sheet {
 /// One point's cases.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Column {
+    /// How many points came before it.
+    rank: usize,
     /// 0 unknown, 1 held, 2 broken, 3 not judged.
     outcomes: Vec<u8>,
     measures: BTreeMap<&'static str, Vec<f64>>,
@@ -40,7 +42,8 @@ impl Sheet {
             },
         };
         if !self.columns.contains_key(point) {
-            self.columns.insert(point.to_owned(), Column::default());
+            let column = Column { rank: self.columns.len(), ..Column::default() };
+            self.columns.insert(point.to_owned(), column);
         }
         if let Some(column) = self.columns.get_mut(point) {
             column.add(case, verdict, &kept);
@@ -51,9 +54,11 @@ impl Sheet {
         self.columns.get(point)
     }
 
-    /// Points by their SPECs.
-    pub(super) fn points(&self) -> impl Iterator<Item = (&String, &Column)> {
-        self.columns.iter()
+    /// Points by their SPECs, in the order in which they came.
+    pub(super) fn points(&self) -> Vec<(&str, &Column)> {
+        let mut points: Vec<_> = self.columns.iter().map(|(point, column)| (point.as_str(), column)).collect();
+        points.sort_by_key(|(_, column)| column.rank);
+        points
     }
 }
 
