@@ -9,15 +9,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
-use super::convert::{
-    artifact_to_pb, check_from_pb, job_to_pb, map_to_struct, progress_to_pb, state_to_pb, verdict_to_pb,
-};
+use super::convert::{artifact_to_pb, check_from_pb, job_to_pb, progress_to_pb, state_to_pb, verdict_to_pb};
 use super::pb::{self, job_service_server::JobService};
+use super::report::report_to_pb;
 use super::{CHUNK_MAX, Reply, Service};
 use crate::error::{Error, Result};
 use crate::lab::records::JobSpec;
 use crate::lab::{Message, Progress};
-use crate::suite::{Cell, ConfusionMatrix, Finding, GateOutcome, Metric, Report};
 
 /// A stream says at least this often that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -224,59 +222,4 @@ fn spec_from_pb(spec: pb::JobSpec) -> Result<JobSpec> {
         artifacts: spec.artifacts,
         baseline: spec.baseline,
     })
-}
-
-fn report_to_pb(report: Report) -> pb::Report {
-    let metric = |m: Metric| pb::Metric {
-        name: m.name,
-        value: m.value,
-        low: m.low,
-        high: m.high,
-        n: m.n,
-        count: m.count,
-        slice: m.slice,
-    };
-    let outcome = |outcome| match outcome {
-        GateOutcome::Pass => pb::GateOutcome::Pass.into(),
-        GateOutcome::Fail => pb::GateOutcome::Fail.into(),
-        GateOutcome::Inconclusive => pb::GateOutcome::Inconclusive.into(),
-    };
-    pb::Report {
-        checks: report
-            .checks
-            .into_iter()
-            .map(|c| pb::CheckReport {
-                check: c.check,
-                name: c.name.to_owned(),
-                params: Some(map_to_struct(&c.params)),
-                metrics: c.metrics.into_iter().map(metric).collect(),
-                confusion: c.confusion.map(confusion_to_pb),
-            })
-            .collect(),
-        findings: report.findings.into_iter().map(finding_to_pb).collect(),
-        gates: report
-            .gates
-            .into_iter()
-            .map(|g| pb::GateReport {
-                gate: g.gate,
-                outcome: outcome(g.outcome),
-                passed: g.passed,
-                metric: g.metric.map(metric),
-                message: g.message,
-            })
-            .collect(),
-        verdict: report.verdict.to_owned(),
-        counts: report.counts.into_iter().map(|(outcome, n)| (outcome.to_owned(), n)).collect(),
-    }
-}
-
-fn confusion_to_pb(matrix: ConfusionMatrix) -> pb::ConfusionMatrix {
-    let ConfusionMatrix { cells, omitted } = matrix;
-    let cell = |Cell { label, predicted, count }| pb::confusion_matrix::Cell { label, predicted, count };
-    pb::ConfusionMatrix { cells: cells.into_iter().map(cell).collect(), omitted }
-}
-
-fn finding_to_pb(finding: Finding) -> pb::Finding {
-    let Finding { kind, check, message, details } = finding;
-    pb::Finding { kind: kind.to_owned(), check, message, details: Some(map_to_struct(&details)) }
 }

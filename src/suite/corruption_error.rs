@@ -29,6 +29,15 @@ fn alexnet(check: &Check) -> Option<f64> {
     (levels == [1, 2, 3, 4, 5]).then_some(*error)
 }
 
+/// Entries with nothing but corruption errors against a baseline, for a report that was made without one.
+pub fn corruption_errors(scope: &Scope<'_>, own: &Sheet, baseline: &Sheet) -> Vec<CheckReport> {
+    let places = scope.checks.iter().enumerate().map(|(i, check)| place(Level::Corruption, i, check.len()));
+    let mut entries = places.map(|place| CheckReport::new(scope.checks, place, Vec::new())).collect();
+    add(&mut entries, scope, own, Some(baseline));
+    entries.retain(|entry| !entry.metrics.is_empty());
+    entries
+}
+
 /// A check's columns in this job, and in the reference unless that is AlexNet.
 struct Corrupted<'a> {
     check: usize,

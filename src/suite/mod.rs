@@ -21,6 +21,7 @@ mod verdict;
 
 pub use check::Check;
 pub use compare::{Comparison, Flips, Overlap, Row, compare};
+pub use corruption_error::corruption_errors;
 pub use finding::Finding;
 pub use gate::{Gate, GateOutcome, GateReport};
 pub use judge::judge;

@@ -50,6 +50,11 @@ impl Sheet {
         }
     }
 
+    /// Whether anything is known of the point.
+    pub fn has(&self, point: &str) -> bool {
+        self.columns.contains_key(point)
+    }
+
     pub(super) fn column(&self, point: &str) -> Option<&Column> {
         self.columns.get(point)
     }
