@@ -247,7 +247,7 @@ pub(super) fn job_to_pb(job: &JobRecord, progress: Option<&Progress>) -> pb::Job
             seed: spec.seed,
             limit: spec.limit,
             references: std::collections::HashMap::new(),
-            baseline: String::new(),
+            baseline: spec.baseline.clone(),
             artifacts: spec.artifacts,
         }),
         state: state_to_pb(job.state).into(),

@@ -9,15 +9,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
-use super::convert::{
-    artifact_to_pb, check_from_pb, job_to_pb, map_to_struct, progress_to_pb, state_to_pb, verdict_to_pb,
-};
+use super::convert::{artifact_to_pb, check_from_pb, job_to_pb, progress_to_pb, state_to_pb, verdict_to_pb};
 use super::pb::{self, job_service_server::JobService};
+use super::report::report_to_pb;
 use super::{CHUNK_MAX, Reply, Service};
 use crate::error::{Error, Result};
 use crate::lab::records::JobSpec;
 use crate::lab::{Message, Progress};
-use crate::suite::{GateOutcome, Metric, Report};
 
 /// A stream says at least this often that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -211,9 +209,6 @@ fn spec_from_pb(spec: pb::JobSpec) -> Result<JobSpec> {
     let Some(pb::subject::Subject::Model(model)) = spec.subject.and_then(|s| s.subject) else {
         return Err(Error::invalid("subject", "is missing; the name of a model was expected"));
     };
-    if !spec.baseline.is_empty() {
-        return Err(Error::invalid("baseline", "comparison with another job is not supported yet"));
-    }
     if let Some(role) = spec.references.keys().next() {
         return Err(Error::invalid(format!("references.{role}"), "no probe takes a reference suite yet"));
     }
@@ -225,48 +220,6 @@ fn spec_from_pb(spec: pb::JobSpec) -> Result<JobSpec> {
         seed: spec.seed,
         limit: spec.limit,
         artifacts: spec.artifacts,
+        baseline: spec.baseline,
     })
-}
-
-fn report_to_pb(report: Report) -> pb::Report {
-    let metric = |m: Metric| pb::Metric {
-        name: m.name,
-        value: m.value,
-        low: m.low,
-        high: m.high,
-        n: m.n,
-        count: m.count,
-        slice: m.slice,
-    };
-    let outcome = |outcome| match outcome {
-        GateOutcome::Pass => pb::GateOutcome::Pass.into(),
-        GateOutcome::Fail => pb::GateOutcome::Fail.into(),
-        GateOutcome::Inconclusive => pb::GateOutcome::Inconclusive.into(),
-    };
-    pb::Report {
-        checks: report
-            .checks
-            .into_iter()
-            .map(|c| pb::CheckReport {
-                check: c.check,
-                name: c.name.to_owned(),
-                params: Some(map_to_struct(&c.params)),
-                metrics: c.metrics.into_iter().map(metric).collect(),
-            })
-            .collect(),
-        findings: Vec::new(),
-        gates: report
-            .gates
-            .into_iter()
-            .map(|g| pb::GateReport {
-                gate: g.gate,
-                outcome: outcome(g.outcome),
-                passed: g.passed,
-                metric: g.metric.map(metric),
-                message: g.message,
-            })
-            .collect(),
-        verdict: report.verdict.to_owned(),
-        counts: report.counts.into_iter().map(|(outcome, n)| (outcome.to_owned(), n)).collect(),
-    }
 }

@@ -4,6 +4,7 @@ mod catalog;
 mod convert;
 mod jobs;
 mod models;
+mod report;
 mod status;
 mod suites;
 
@@ -14,6 +15,7 @@ pub mod pb {
 }
 
 pub use convert::{case_to_pb, map_to_struct, struct_to_map, tensor_from_bytes};
+pub use report::{check_to_pb, gate_to_pb};
 pub use status::error_from_status;
 
 use std::time::Duration;

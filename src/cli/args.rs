@@ -26,6 +26,9 @@ pub(super) enum Command {
     /// Judge a model on cases: in this process, or on a service with --server.
     #[command(after_help = RUN_HELP)]
     Run(Run),
+    /// Compare two jobs case by case: paired differences, McNemar's test, flipped cases.
+    #[command(after_help = COMPARE_HELP)]
+    Compare(Compare),
     /// Judge a digit classifier that is built in; writes demo-report.html.
     Demo(Demo),
     /// List the checks, or show the manual of one.
@@ -50,6 +53,13 @@ Examples:
 
 Exit codes: 0 every gate passed, 1 a gate failed, 2 the request was wrong,
 3 not finished, failed verdicts, or infrastructure.";
+
+const COMPARE_HELP: &str = "\
+B is worse where a difference has p < 0.05 after Holm's correction for all
+points and metrics that are compared.
+
+Exit codes: 0 B is not significantly worse than A anywhere, 1 it is,
+2 the request was wrong, 3 infrastructure.";
 
 #[derive(clap::Args)]
 pub(super) struct Serve {
@@ -82,6 +92,10 @@ pub(super) struct Ask {
     /// Only the first N cases.
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<u64>,
+    /// What gates such as `clean.accuracy >= baseline - 0.01` compare with: the output of an earlier
+    /// `run --output jsonl`, or a finished job of the service.
+    #[arg(long, value_name = "FILE.jsonl|JOB")]
+    pub(super) baseline: Option<String>,
 }
 
 /// What is done with the results.
@@ -134,6 +148,33 @@ pub(super) enum Output {
     Json,
     /// An object per verdict, then the report.
     Jsonl,
+    /// XML for continuous integration: a test suite per check, a test case per gate.
+    Junit,
+    /// For a pull request or a wiki.
+    Markdown,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Compare {
+    /// The reference: a file that `assay run --output jsonl` printed, or a job of the service.
+    pub(super) a: String,
+    /// What is compared with it.
+    pub(super) b: String,
+    #[arg(long, value_enum, default_value_t = CompareOutput::Table)]
+    pub(super) output: CompareOutput,
+    /// Where the jobs are.
+    #[arg(long, value_name = "URL", default_value = SERVER)]
+    pub(super) server: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum CompareOutput {
+    /// The differences that tell most, and the flipped cases.
+    Table,
+    /// One object with everything.
+    Json,
+    /// For a pull request or a wiki.
+    Markdown,
 }
 
 #[derive(clap::Args)]

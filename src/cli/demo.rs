@@ -46,10 +46,11 @@ pub(super) async fn demo(args: &Demo) -> Result<Ended> {
         gates: text(&["clean.accuracy >= 0.97", "motion_blur.mean_accuracy >= 0.9"]),
         seed: 0,
         limit: None,
+        baseline: None,
     };
     let job = run::create(&mut client, &model.name, &suite.name, &ask, true, "", false).await?;
     let show = Show { output: Output::Table, report: Some(args.report.clone()), artifacts: None };
-    run::show(&mut client, &job, &show).await?;
+    run::show(&mut client, &job, &show, None).await?;
     let end = nix::unistd::Pid::from_raw(i32::try_from(service.id().unwrap_or_default()).unwrap_or(0));
     // The service may have ended by itself; then there is nothing to end.
     let _ = nix::sys::signal::kill(end, nix::sys::signal::Signal::SIGTERM);

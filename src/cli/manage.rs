@@ -202,7 +202,7 @@ pub(super) async fn job(args: Job) -> Result<Ended> {
         Job::Watch { name, show, server } => {
             let mut client = Client::connect(Some(&server), 0).await?;
             let job = answer(client.jobs.get_job(pb::GetJobRequest { name }).await)?;
-            return run::show(&mut client, &job, &show).await;
+            return run::show(&mut client, &job, &show, None).await;
         }
         Job::Get { name, server } => {
             let mut client = Client::connect(Some(&server), 0).await?;

@@ -2,15 +2,20 @@
 
 mod args;
 mod artifacts;
+mod baseline;
 mod chart;
 mod client;
+mod compare;
 mod demo;
 mod html;
+mod junit;
 mod manage;
+mod markdown;
 mod output;
 mod progress;
 mod run;
 mod serve;
+mod sheet;
 
 use std::process::ExitCode;
 
@@ -70,6 +75,7 @@ async fn dispatch(command: Command) -> Result<Ended> {
     match command {
         Command::Serve(args) => serve::serve(&args).await,
         Command::Run(args) => run::run(&args).await,
+        Command::Compare(args) => compare::compare(&args).await,
         Command::Demo(args) => demo::demo(&args).await,
         Command::Catalog(args) => manage::catalog(&args).await,
         Command::Model(args) => manage::model(args).await,

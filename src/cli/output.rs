@@ -6,7 +6,9 @@ use std::io::{BufWriter, Write};
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Map, Value, json};
 
+use super::args::Output;
 use super::run::Cases;
+use super::{junit, markdown};
 use crate::api::{pb, struct_to_map};
 use crate::error::{Error, Result};
 use crate::suite::{Check, write_spec};
@@ -111,20 +113,43 @@ fn metric(m: &pb::Metric) -> Value {
     value
 }
 
+/// Prints the report in the form asked for.
+pub(super) fn print(report: &pb::Report, form: Output) -> Result<()> {
+    let text = match form {
+        Output::Table => table(report),
+        Output::Json | Output::Jsonl => json(report),
+        Output::Junit => junit::report(report),
+        Output::Markdown => markdown::report(report),
+    };
+    writeln!(std::io::stdout().lock(), "{}", text.trim_end()).map_err(|e| Error::internal("writing to stdout", e))
+}
+
 /// The report as one line of JSON.
-pub(super) fn json(report: &pb::Report) -> Result<()> {
+fn json(report: &pb::Report) -> String {
     let check = |c: &pb::CheckReport| {
         let params = c.params.as_ref().map(struct_to_map).unwrap_or_default();
-        json!({"check": c.check, "name": c.name, "params": params, "metrics": c.metrics.iter().map(metric).collect::<Vec<_>>()})
+        let metrics: Vec<Value> = c.metrics.iter().map(metric).collect();
+        let mut entry = json!({"check": c.check, "name": c.name, "params": params, "metrics": metrics});
+        if let Some(matrix) = &c.confusion {
+            let cell =
+                |c: &pb::confusion_matrix::Cell| json!({"label": c.label, "predicted": c.predicted, "count": c.count});
+            let cells: Vec<Value> = matrix.cells.iter().map(cell).collect();
+            entry["confusion"] = json!({"cells": cells, "omitted": matrix.omitted});
+        }
+        entry
+    };
+    let finding = |f: &pb::Finding| {
+        let details = f.details.as_ref().map(struct_to_map).unwrap_or_default();
+        json!({"kind": f.kind, "check": f.check, "message": f.message, "details": details})
     };
     let gate = |g: &pb::GateReport| json!({"gate": g.gate, "outcome": outcome(g), "passed": g.passed, "metric": g.metric.as_ref().map(metric), "message": g.message});
     let whole = json!({"report": {
         "checks": report.checks.iter().map(check).collect::<Vec<_>>(),
-        "findings": [],
+        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
         "gates": report.gates.iter().map(gate).collect::<Vec<_>>(),
         "verdict": report.verdict,
     }});
-    writeln!(std::io::stdout().lock(), "{whole}").map_err(|e| Error::internal("writing to stdout", e))
+    whole.to_string()
 }
 
 /// `PASS`, `FAIL` or `INCONCLUSIVE`.
@@ -143,42 +168,95 @@ pub(super) fn title(check: &pb::CheckReport) -> String {
 }
 
 /// A title for people: severities in short.
-fn short(check: &pb::CheckReport) -> String {
+pub(super) fn short(check: &pb::CheckReport) -> String {
     let title = title(check).replace(":severity=", " ");
     if title.ends_with("[1,2,3,4,5]") { title.replace("[1,2,3,4,5]", "1-5") } else { title }
 }
 
-/// The report as a table of at most 80 columns: a line for a point of a check, or for its curve.
-pub(super) fn table(report: &pb::Report) -> Result<()> {
+/// Metrics that only `--output json` and the page show.
+const DETAILS: [&str; 12] = [
+    "top5_accuracy",
+    "precision_micro",
+    "precision_macro",
+    "precision_weighted",
+    "recall_micro",
+    "recall_macro",
+    "recall_weighted",
+    "f1_micro",
+    "f1_weighted",
+    "brier",
+    "nll",
+    "rmse",
+];
+
+/// Whether a metric is one of the few that tell most: of all cases, and more than one of them for `clean` alone.
+pub(super) fn is_shown(check: &pb::CheckReport, metric: &pb::Metric) -> bool {
+    let clean = check.name == "clean";
+    let name = metric.name.as_str();
+    let more = matches!(name, "f1_macro" | "ece" | "r2");
+    metric.slice.is_empty() && if more { clean } else { !DETAILS.contains(&name) }
+}
+
+/// A metric's interval as text.
+pub(super) fn interval(m: &pb::Metric) -> String {
+    format!("[{:.4}, {:.4}]", m.low, m.high)
+}
+
+/// The verdict and how many cases came out how.
+pub(super) fn summary(report: &pb::Report) -> String {
+    let counts: BTreeMap<&String, &u64> = report.counts.iter().collect();
+    let counts = counts.into_iter().map(|(outcome, n)| format!("{n} {outcome}")).collect::<Vec<_>>().join(", ");
+    let verdict = if report.gates.is_empty() && report.verdict == "pass" { "done" } else { &report.verdict };
+    format!("{verdict}: {counts}")
+}
+
+/// The report as a table of at most 80 columns: of each point the few metrics that tell most; then findings and gates.
+fn table(report: &pb::Report) -> String {
     let mut table = Table::new();
     let ranked = report.checks.iter().flat_map(|c| &c.metrics).any(|m| m.name == "top5_accuracy");
+    let columns = if ranked { 6 } else { 5 };
     let header = ["check", "metric", "value", "95 % interval", "n", "top 5"];
-    table.load_style(presets::NOTHING).set_header(&header[..if ranked { 6 } else { 5 }]);
+    table.load_style(presets::NOTHING).set_header(&header[..columns]);
     for check in &report.checks {
         let top5 = check.metrics.iter().find(|m| m.name == "top5_accuracy");
-        for m in check.metrics.iter().filter(|m| m.name != "top5_accuracy") {
-            let interval = format!("[{:.4}, {:.4}]", m.low, m.high);
+        for (i, m) in check.metrics.iter().filter(|m| is_shown(check, m)).enumerate() {
             let count = m.count.map_or_else(|| m.n.to_string(), |count| format!("{count}/{}", m.n));
-            let top5 = top5.map_or(String::new(), |m| format!("{:.4}", m.value));
-            let row = [short(check), m.name.clone(), format!("{:.4}", m.value), interval, count, top5];
-            table.add_row(row.into_iter().take(if ranked { 6 } else { 5 }));
+            // Once a check, beside its accuracy.
+            let top5 = top5.filter(|_| i == 0).map_or(String::new(), |m| format!("{:.4}", m.value));
+            let name = if i == 0 { short(check) } else { String::new() };
+            let row = [name, m.name.clone(), format!("{:.4}", m.value), interval(m), count, top5];
+            table.add_row(row.into_iter().take(columns));
         }
     }
     for column in 2..6 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
-        }
-        if let Some(column) = table.column_mut(column) {
             column.set_padding((0, 1));
         }
     }
     let mut text = table.trim_fmt();
+    if !report.findings.is_empty() {
+        text.push('\n');
+    }
+    for finding in &report.findings {
+        text.push_str(&format!("\n{}", wrapped(&format!("! {}", finding.message), "  ")));
+    }
     for gate in &report.gates {
         text.push_str(&format!("\n{:<12} {}\n             {}", outcome(gate), gate.gate, gate.message));
     }
-    let counts: BTreeMap<&String, &u64> = report.counts.iter().collect();
-    let counts = counts.into_iter().map(|(outcome, n)| format!("{n} {outcome}")).collect::<Vec<_>>().join(", ");
-    let verdict = if report.gates.is_empty() && report.verdict == "pass" { "done" } else { &report.verdict };
-    writeln!(std::io::stdout().lock(), "{text}\n\n{verdict}: {counts}")
-        .map_err(|e| Error::internal("writing to stdout", e))
+    format!("{text}\n\n{}", summary(report))
+}
+
+/// Words in lines of at most 80 characters; lines after the first begin with `indent`.
+fn wrapped(text: &str, indent: &str) -> String {
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    for word in text.split(' ') {
+        if line.chars().count() + 1 + word.chars().count() > 80 {
+            lines.push(std::mem::replace(&mut line, indent.to_owned()));
+        }
+        line.push_str(if line.is_empty() || line == indent { "" } else { " " });
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines.join("\n")
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::args::{Ask, Output, Run, Show};
+use super::baseline::Baseline;
 use super::client::{Client, answer, check, file, signature};
 use super::progress::Meter;
 use super::{Ended, artifacts, html, output, serve};
@@ -54,10 +55,16 @@ async fn judge(
 ) -> Result<Ended> {
     // Cases beyond the limit need not travel.
     cases.truncate(args.ask.limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX));
+    let mut gates = gates;
+    let (baseline, job) = match &args.ask.baseline {
+        Some(name) if name.starts_with("tenants/") => (None, Some(name.clone())),
+        Some(path) => (Some(Baseline::read(Path::new(path), &checks, &mut gates)?), None),
+        None => (None, None),
+    };
     let model = client.upload_model(onnx, &stem(&args.model), signature).await?;
     let suite = client.upload_suite(cases, "", &[], &[]).await?;
     let keep = args.show.artifacts.is_some() || args.show.report.is_some();
-    let ask = Ask { checks, gates, seed: args.ask.seed, limit: None };
+    let ask = Ask { checks, gates, seed: args.ask.seed, limit: None, baseline: job };
     let job = create(client, &model.name, &suite.name, &ask, keep, "", args.dry_run).await?;
     if args.dry_run {
         let progress = job.progress.unwrap_or_default();
@@ -65,7 +72,7 @@ async fn judge(
         println!("{verdicts} verdicts in {shards} shards; {} cases; nothing was started", suite.case_count);
         return Ok(Ended::Passed);
     }
-    show(client, &job, &args.show).await
+    show(client, &job, &args.show, baseline).await
 }
 
 /// The cases, checks and gates asked for, from the options or a suite's file.
@@ -105,6 +112,7 @@ pub(super) async fn create(
         gates: ask.gates.clone(),
         seed: ask.seed,
         limit: ask.limit.unwrap_or(0),
+        baseline: ask.baseline.clone().unwrap_or_default(),
         artifacts,
         ..pb::JobSpec::default()
     };
@@ -112,14 +120,24 @@ pub(super) async fn create(
     answer(client.jobs.create_job(request).await)
 }
 
-/// Follows a job to its end and shows it in the form asked for.
-pub(super) async fn show(client: &mut Client, job: &pb::Job, show: &Show) -> Result<Ended> {
+/// Follows a job to its end and shows it in the form asked for; `baseline` is a file that gates compare with.
+pub(super) async fn show(
+    client: &mut Client,
+    job: &pb::Job,
+    show: &Show,
+    mut baseline: Option<Baseline>,
+) -> Result<Ended> {
     let mut meter = Meter::start();
     let mut lines = output::Lines::new(job, show.output == Output::Jsonl);
     let done = client
         .watch(&job.name, |message| {
             match message {
-                pb::stream_results_response::Message::Verdicts(batch) => lines.add(batch.verdicts)?,
+                pb::stream_results_response::Message::Verdicts(batch) => {
+                    if let Some(baseline) = &mut baseline {
+                        batch.verdicts.iter().for_each(|verdict| baseline.add(verdict));
+                    }
+                    lines.add(batch.verdicts)?;
+                }
                 pb::stream_results_response::Message::Progress(progress) => meter.show(&progress),
                 _ => {}
             }
@@ -129,11 +147,11 @@ pub(super) async fn show(client: &mut Client, job: &pb::Job, show: &Show) -> Res
     meter.end();
     let done = done?;
     lines.finish()?;
-    let report = answer(client.jobs.get_report(pb::GetReportRequest { name: job.name.clone() }).await)?;
-    match show.output {
-        Output::Table => output::table(&report)?,
-        Output::Json | Output::Jsonl => output::json(&report)?,
+    let mut report = answer(client.jobs.get_report(pb::GetReportRequest { name: job.name.clone() }).await)?;
+    if let Some(baseline) = baseline {
+        baseline.complete(&mut report);
     }
+    output::print(&report, show.output)?;
     if let Some(folder) = &show.artifacts {
         artifacts::write(client, job, &lines.cases, folder).await?;
     }

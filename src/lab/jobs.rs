@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashSet};
 use super::engines::{Appended, Expect};
 use super::limits::within;
 use super::names;
-use super::records::{CheckSpec, JobRecord, JobSpec, Line, State, decode, encode};
+use super::records::{CheckSpec, JobRecord, JobSpec, Line, State, SuiteRecord, decode, encode};
 use super::{Lab, results};
 use crate::error::{Error, Result};
-use crate::suite::{Plan, validate};
+use crate::suite::{Gate, Plan, validate};
 
 /// The key of a job's last line in its log.
 pub(super) const DONE: u32 = u32::MAX;
@@ -66,8 +66,7 @@ impl Lab {
         let (_, model): (_, super::records::ModelRecord) =
             self.get(&format!("model/{tenant}/{id}"), &spec.model).await?;
         let id = names::id(&spec.suite, tenant, "suites", "suite")?;
-        let (_, suite): (_, super::records::SuiteRecord) =
-            self.get(&format!("suite/{tenant}/{id}"), &spec.suite).await?;
+        let (_, suite): (_, SuiteRecord) = self.get(&format!("suite/{tenant}/{id}"), &spec.suite).await?;
         if spec.checks.is_empty() {
             spec.checks.clone_from(&suite.checks);
         }
@@ -79,7 +78,8 @@ impl Lab {
         for (given, check) in spec.checks.iter_mut().zip(&checks) {
             given.spec.clone_from(&check.spec);
         }
-        validate(&model.inspection.signature, &suite.summary, &checks, &spec.gates)?;
+        let gates = validate(&model.inspection.signature, &suite.summary, &checks, &spec.gates)?;
+        self.fits_baseline(tenant, &spec, &suite, &gates).await?;
         let all = suite.summary.cases;
         let cases = if spec.limit == 0 { all } else { all.min(spec.limit) };
         let plan = Plan::new(cases, checks.len());
@@ -95,9 +95,39 @@ impl Lab {
             signature: model.inspection.signature.to_yaml()?,
             suite: suite.sha256,
             cases,
+            slices: suite.summary.slices,
             counts: BTreeMap::new(),
         };
         Ok(Created { job, shards: plan.len(), verdicts: cases * points, queries: cases * points })
+    }
+
+    /// Refuses a baseline that is not finished or is of other cases, and gates that it has nothing for.
+    async fn fits_baseline(&self, tenant: &str, spec: &JobSpec, suite: &SuiteRecord, gates: &[Gate]) -> Result<()> {
+        let paired = || gates.iter().enumerate().filter(|(_, gate)| gate.is_paired());
+        if spec.baseline.is_empty() {
+            return match paired().next() {
+                None => Ok(()),
+                Some((i, _)) => {
+                    Err(Error::invalid(format!("gates[{i}]"), "it compares with a baseline, and the job names none"))
+                }
+            };
+        }
+        let id = names::id(&spec.baseline, tenant, "jobs", "baseline")?;
+        let (_, job): (_, JobRecord) = self.get(&key(tenant, id), &spec.baseline).await?;
+        if job.state == State::Running {
+            return Err(Error::Precondition(format!("{} is still running; a baseline is finished", spec.baseline)));
+        }
+        if job.suite != suite.sha256 {
+            return Err(Error::invalid("baseline", format!("{} judged other cases", spec.baseline)));
+        }
+        let checks = job.checks()?;
+        let has = |point: &String| checks.iter().any(|c| (0..c.len()).any(|p| c.canonical(p) == point));
+        for (i, gate) in paired() {
+            if let Some(point) = gate.points().iter().find(|point| !has(point)) {
+                return Err(Error::invalid(format!("gates[{i}]"), format!("the baseline has no check `{point}`")));
+            }
+        }
+        Ok(())
     }
 
     /// A job by name.

@@ -12,7 +12,7 @@ use super::jobs::key_of;
 use super::records::{ArtifactRecord, JobRecord, Line, ShardLine, State, encode};
 use super::slot::{Ask, Death, Slot, Tell, Work};
 use crate::error::{Error, Result};
-use crate::suite::{Evidence, Outcome, Shard, Verdict};
+use crate::suite::{Evidence, Shard, Verdict};
 use crate::tensor::Tensor;
 
 /// How long an idle worker waits before it looks again by itself.
@@ -163,6 +163,7 @@ impl Worker {
                 End::Stopped => return Ok(End::Stopped),
             };
             all.verdicts.extend(evidence.verdicts);
+            all.tags.extend(evidence.tags);
             all.queries += evidence.queries;
             parts.push(evidence.arrays);
         }
@@ -175,10 +176,10 @@ impl Worker {
     }
 
     /// Publishes arrays, appends the shard's line; ends the job if it was the last.
-    async fn record(&self, lease: &Lease, job: &JobRecord, shard: &Shard, evidence: Evidence) -> Result<()> {
+    async fn record(&self, lease: &Lease, job: &JobRecord, shard: &Shard, mut evidence: Evidence) -> Result<()> {
         let engine = self.lab.engine();
         let mut artifacts = Vec::new();
-        for (array, tensor) in evidence.arrays {
+        for (array, tensor) in std::mem::take(&mut evidence.arrays) {
             let mut staged = engine.blobs.stage().await?;
             // The job's name in front makes the blob the job's own: deleting the job cannot take another's.
             staged.write(job.name.as_bytes()).await?;
@@ -196,7 +197,8 @@ impl Worker {
                 size: bytes.len() as u64,
             });
         }
-        let line = ShardLine { verdicts: evidence.verdicts, queries: evidence.queries, artifacts };
+        let Evidence { verdicts, tags, queries, .. } = evidence;
+        let line = ShardLine { verdicts, tags, queries, artifacts };
         let appended = engine.log.append(&job.name, lease.shard, &encode(&Line::Shard(line))?).await?;
         let complete = engine.log.count(&job.name).await? >= job.plan().len();
         if complete && matches!(appended, Appended::New(_)) {
@@ -235,16 +237,8 @@ fn failed(job: &JobRecord, shard: &Shard, ids: &[String], reason: &str) -> Resul
     let position = u32::try_from(shard.check).map_err(|e| Error::internal("check", e))?;
     let points = u32::try_from(check.len()).map_err(|e| Error::internal("points", e))?;
     let verdict = |index: u64, case: &String, point: u32| Verdict {
-        case: case.clone(),
-        index,
-        check: position,
-        point,
-        outcome: Outcome::Failed,
         reason: reason.to_owned(),
-        label: None,
-        predicted_clean: None,
-        predicted: None,
-        measures: BTreeMap::new(),
+        ..Verdict::blank(case, index, position, point)
     };
     let cases = shard.cases.clone().zip(ids);
     let verdicts = cases.flat_map(|(index, id)| (0..points).map(move |p| verdict(index, id, p))).collect();

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Axis, Graph, Model, Port};
+use crate::engine::{Axis, Graph, Model, Port, Signature};
 use crate::error::{Error, Result};
-use crate::suite::{Check, Given, Plan, Summary, Verdict, checks};
+use crate::suite::{Check, Given, Plan, Slicer, Summary, Tags, Verdict, checks};
 
 /// Bytes of a record.
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
@@ -36,7 +36,7 @@ pub struct ModelRecord {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inspection {
     /// The effective signature.
-    pub signature: crate::engine::Signature,
+    pub signature: Signature,
     pub inputs: Vec<PortRecord>,
     pub outputs: Vec<PortRecord>,
     pub operators: BTreeMap<String, u32>,
@@ -127,6 +127,8 @@ pub struct JobSpec {
     pub seed: u64,
     pub limit: u64,
     pub artifacts: bool,
+    /// A finished job on the same suite that gates compare with; empty for none.
+    pub baseline: String,
 }
 
 /// A job with what its spec was resolved to when it was created.
@@ -142,6 +144,8 @@ pub struct JobRecord {
     pub signature: String,
     pub suite: String,
     pub cases: u64,
+    /// How cases fall into slices.
+    pub slices: Slicer,
     pub counts: BTreeMap<String, u64>,
 }
 
@@ -149,6 +153,14 @@ impl JobRecord {
     /// The checks, which were read before when the job was created.
     pub fn checks(&self) -> Result<Vec<Check>> {
         CheckSpec::read_all(&self.spec.checks)
+    }
+
+    /// The signature, which was written as YAML when the job was created.
+    pub fn signature(&self) -> Result<Signature> {
+        let failed = |e: &dyn std::fmt::Display| Error::internal("the job's signature", e);
+        // Through JSON, as it was written.
+        let value: serde_json::Value = serde_norway::from_str(&self.signature).map_err(|e| failed(&e))?;
+        serde_json::from_value(value).map_err(|e| failed(&e))
     }
 
     /// How the work is cut.
@@ -181,6 +193,8 @@ pub enum Line {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShardLine {
     pub verdicts: Vec<Verdict>,
+    /// Tags of its cases by position in the suite.
+    pub tags: BTreeMap<u64, Tags>,
     pub queries: u64,
     pub artifacts: Vec<ArtifactRecord>,
 }

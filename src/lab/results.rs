@@ -7,7 +7,7 @@ use super::Lab;
 use super::jobs::DONE;
 use super::records::{ArtifactRecord, JobRecord, Line, ShardLine, State, decode};
 use crate::error::{Error, Result};
-use crate::suite::{Check, Fold, Report, Verdict};
+use crate::suite::{Check, Fold, Gate, Report, Scope, Sheet, Verdict, Wanted};
 
 /// Log entries read at once.
 const PAGE: usize = 64;
@@ -76,26 +76,57 @@ pub(super) async fn artifacts(lab: &Lab, job: &str) -> Result<Vec<ArtifactRecord
 }
 
 impl Lab {
-    /// The report over what is there.
+    /// The report over what is there. A baseline that was deleted meanwhile leaves its gates inconclusive.
     pub async fn report(&self, tenant: &str, name: &str) -> Result<(Vec<Check>, Report)> {
         let job = self.job(tenant, name).await?;
         let checks = job.checks()?;
-        let gates = self.gates(&job, &checks)?;
-        let mut fold = Fold::new(&checks);
+        let gates = job.spec.gates.iter().map(|gate| Gate::parse(gate, &checks)).collect::<Result<Vec<_>>>()?;
+        let output = job.signature()?.output;
+        let scope = Scope {
+            checks: &checks,
+            gates: &gates,
+            outputs: output.size,
+            classes: &output.classes,
+            slices: &job.slices,
+            cases: job.cases,
+        };
+        let baseline = match job.spec.baseline.as_str() {
+            "" => None,
+            baseline => self.sheet(tenant, baseline, scope.wanted()).await?,
+        };
+        let mut fold = Fold::new(scope);
         let add = |_, line| {
             if let Line::Shard(line) = line {
-                line.verdicts.iter().for_each(|v| fold.add(v));
+                fold.add(&line.verdicts, &line.tags);
             }
             Ok(())
         };
         lines(self, name, add).await?;
-        let points: u64 = checks.iter().map(|c| c.len() as u64).sum();
-        let report = fold.report(&gates, job.cases * points);
+        let report = fold.report(baseline.as_ref());
         Ok((checks, report))
     }
 
-    fn gates(&self, job: &JobRecord, checks: &[Check]) -> Result<Vec<crate::suite::Gate>> {
-        job.spec.gates.iter().map(|gate| crate::suite::Gate::parse(gate, checks)).collect()
+    /// What is wanted of another job's verdicts; `None` if that job is gone.
+    async fn sheet(&self, tenant: &str, name: &str, wanted: Wanted) -> Result<Option<Sheet>> {
+        let job = match self.job(tenant, name).await {
+            Ok(job) => job,
+            Err(Error::NotFound(_)) => return Ok(None),
+            Err(other) => return Err(other),
+        };
+        let (checks, mut sheet) = (job.checks()?, Sheet::of(wanted));
+        let add = |_, line| {
+            let Line::Shard(line) = line else { return Ok(()) };
+            for verdict in &line.verdicts {
+                let (check, point) = (checks.get(verdict.check as usize), verdict.point as usize);
+                let case = usize::try_from(verdict.index).ok().filter(|_| verdict.index < job.cases);
+                if let (Some(check), Some(case)) = (check.filter(|check| point < check.len()), case) {
+                    sheet.add(check.canonical(point), case, verdict);
+                }
+            }
+            Ok(())
+        };
+        lines(self, name, add).await?;
+        Ok(Some(sheet))
     }
 
     /// Verdicts after a place in the log, at most those of a page of lines; the second part goes on, 0 at the end.

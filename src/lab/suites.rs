@@ -112,6 +112,7 @@ impl SuiteUpload {
             let message = format!("{} was announced, {cases} cases came", self.header.case_count);
             return Err(Error::invalid("header.case_count", message));
         }
+        self.summary.finish();
         let table = std::mem::take(&mut self.writer).finish();
         self.staged.write(&table).await?;
         let _together = self.lab.0.blobs.read().await;

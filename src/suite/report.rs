@@ -1,14 +1,20 @@
 //! The report: a pure fold over verdicts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::check::Check;
+use super::corruption_error;
+use super::finding::{self, Finding};
 use super::gate::{Gate, GateReport};
-use super::verdict::{Outcome, Verdict};
-use crate::metric::{Rate, mean, rate};
+use super::paired;
+use super::sheet::{Sheet, Wanted};
+use super::slices::Slicer;
+use super::tally::{ConfusionMatrix, Part, Tally};
+use super::verdict::{Tags, Verdict};
+use crate::metric::{Figure, Level, Paired, wilson};
 
 /// A figure with its 95 % interval.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -21,48 +27,63 @@ pub struct Metric {
     pub n: u64,
     /// Numerator, for rates.
     pub count: Option<u64>,
-    /// `tag=value` for a part of the suite; empty for all of it.
+    /// `tag=value` or `class=NAME` for a part of the suite; empty for all of it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub slice: String,
 }
 
 impl Metric {
-    /// A share with its interval.
-    pub fn rate(name: &str, rate: Rate) -> Self {
-        let Rate { count, n, value, low, high } = rate;
-        Self { name: name.to_owned(), value, low, high, n, count: Some(count), slice: String::new() }
+    /// A figure under its name, of a slice or (empty) of all.
+    pub fn new(name: &str, figure: Figure, slice: &str) -> Self {
+        let Figure { value, low, high, n, count } = figure;
+        Self { name: name.to_owned(), value, low, high, n, count, slice: slice.to_owned() }
     }
 }
 
-/// The metrics of one point of a check, or of the whole curve.
+/// What an entry of the report is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A check by its position, and a point of it.
+    Point(usize, usize),
+    /// All points of a check.
+    Curve(usize),
+    /// All checks.
+    Job,
+}
+
+/// The metrics of one place.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CheckReport {
-    /// The SPEC as given.
+    /// The SPEC as given; `all` for the job.
     pub check: String,
     pub name: &'static str,
     pub params: Map<String, Value>,
+    /// Overall metrics before sliced ones.
     pub metrics: Vec<Metric>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confusion: Option<ConfusionMatrix>,
     #[serde(skip)]
-    pub check_index: usize,
-    #[serde(skip)]
-    pub point: Option<usize>,
+    pub place: Place,
 }
 
 impl CheckReport {
-    /// The entry of one point.
-    pub fn point(checks: &[Check], check: usize, point: usize, metrics: Vec<Metric>) -> Self {
-        let params = checks[check].params(point).clone();
-        let (spec, name) = (checks[check].spec.clone(), checks[check].manual.name);
-        Self { check: spec, name, params, metrics, check_index: check, point: Some(point) }
+    /// An entry of a job's checks.
+    pub fn new(checks: &[Check], place: Place, metrics: Vec<Metric>) -> Self {
+        let (check, name, params) = match place {
+            Place::Point(c, p) => (checks[c].spec.clone(), checks[c].manual.name, checks[c].params(p).clone()),
+            Place::Curve(c) => (checks[c].spec.clone(), checks[c].manual.name, checks[c].all_params()),
+            Place::Job => ("all".to_owned(), "all", Map::new()),
+        };
+        Self { check, name, params, metrics, confusion: None, place }
     }
 }
 
 /// What a job says in the end.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// In the order of the checks: the points of a check, then its curve.
+    /// In the order of the checks: the points of a check, then its curve; last the job.
     pub checks: Vec<CheckReport>,
-    pub findings: Vec<Value>,
+    pub findings: Vec<Finding>,
     pub gates: Vec<GateReport>,
     /// `pass`, `fail`, or `incomplete` while verdicts are missing or failed.
     pub verdict: &'static str,
@@ -70,121 +91,149 @@ pub struct Report {
     pub counts: BTreeMap<&'static str, u64>,
 }
 
-/// Takes verdicts in any order of shards; within a shard the points of a case follow one another.
+/// What a report is about.
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
+    pub checks: &'a [Check],
+    pub gates: &'a [Gate],
+    /// Number of the model's classes, and their names if it has any.
+    pub outputs: usize,
+    pub classes: &'a [String],
+    pub slices: &'a Slicer,
+    /// Cases that the job judges.
+    pub cases: u64,
+}
+
+impl Scope<'_> {
+    /// What the fold, or that of a baseline, keeps of single cases: points of curves, of corruptions with the clean
+    /// ones, and of paired gates.
+    pub fn wanted(&self) -> Wanted {
+        let corrupted = self.checks.iter().any(corruption_error::applies);
+        let mut wanted = Wanted::new();
+        for check in self.checks {
+            let clean = corrupted && check.manual.name == "clean";
+            if clean || check.len() > 1 || corruption_error::applies(check) {
+                wanted.extend((0..check.len()).map(|p| (check.canonical(p).to_owned(), BTreeSet::new())));
+            }
+        }
+        for gate in self.gates.iter().filter(|gate| gate.is_paired()) {
+            for point in gate.points() {
+                let measures = wanted.entry(point.clone()).or_default();
+                if let Some(Paired::Flag(name) | Paired::Measure(name)) = gate.metric().paired {
+                    measures.insert(name);
+                }
+            }
+        }
+        wanted
+    }
+}
+
+/// Takes verdicts in any order. Memory grows with points and slices, and by a byte a case where [`Scope::wanted`]
+/// asks for it.
 pub struct Fold<'a> {
-    checks: &'a [Check],
-    tallies: Vec<Vec<Tally>>,
-    curves: Vec<Curve>,
+    scope: Scope<'a>,
+    points: Vec<Vec<(Tally, Vec<Part>)>>,
+    sheet: Sheet,
     counts: BTreeMap<&'static str, u64>,
 }
 
-#[derive(Clone, Default)]
-struct Tally {
-    held: u64,
-    judged: u64,
-    top5: u64,
-    ranked: u64,
-    /// Absolute errors: number, sum, sum of squares. Kept per case so that the order of shards cannot change a sum.
-    errors: BTreeMap<u64, f64>,
-}
-
-/// Held and judged points of the cases of a multi-point check.
-#[derive(Clone, Default)]
-struct Curve {
-    cases: BTreeMap<u64, (u32, u32)>,
-}
-
 impl<'a> Fold<'a> {
-    /// An empty fold for a job's checks.
-    pub fn new(checks: &'a [Check]) -> Self {
+    /// An empty fold.
+    pub fn new(scope: Scope<'a>) -> Self {
+        let point = (Tally::default(), vec![Part::default(); scope.slices.names().len()]);
         Self {
-            checks,
-            tallies: checks.iter().map(|c| vec![Tally::default(); c.len()]).collect(),
-            curves: vec![Curve::default(); checks.len()],
+            points: scope.checks.iter().map(|c| vec![point.clone(); c.len()]).collect(),
+            sheet: Sheet::of(scope.wanted()),
             counts: BTreeMap::new(),
+            scope,
         }
     }
 
-    /// Takes in one verdict; one that names no point of the job's checks is left out.
-    pub fn add(&mut self, verdict: &Verdict) {
+    /// Takes in verdicts with the tags of their cases.
+    pub fn add(&mut self, verdicts: &[Verdict], tags: &BTreeMap<u64, Tags>) {
+        for verdict in verdicts {
+            self.add_one(verdict, tags.get(&verdict.index));
+        }
+    }
+
+    /// One that names no point of the job's checks, or no case, is only counted.
+    fn add_one(&mut self, verdict: &Verdict, tags: Option<&Tags>) {
         *self.counts.entry(verdict.outcome.name()).or_default() += 1;
-        let check = verdict.check as usize;
-        let Some(tally) = self.tallies.get_mut(check).and_then(|t| t.get_mut(verdict.point as usize)) else { return };
-        if let Some(error) = verdict.measures.get("absolute_error") {
-            tally.errors.insert(verdict.index, *error);
+        let (check, point) = (verdict.check as usize, verdict.point as usize);
+        let Some((tally, parts)) = self.points.get_mut(check).and_then(|points| points.get_mut(point)) else { return };
+        tally.add(verdict);
+        for slice in tags.map_or(Vec::new(), |tags| self.scope.slices.of(tags)) {
+            parts[slice].add(verdict);
         }
-        if !matches!(verdict.outcome, Outcome::Held | Outcome::Broken) {
-            return;
-        }
-        let held = u64::from(verdict.outcome == Outcome::Held);
-        tally.held += held;
-        tally.judged += 1;
-        if let Some(top5) = verdict.measures.get("top5") {
-            tally.top5 += u64::from(*top5 > 0.5);
-            tally.ranked += 1;
-        }
-        if self.checks[check].len() > 1 {
-            let case = self.curves[check].cases.entry(verdict.index).or_default();
-            *case = (case.0 + u32::from(held > 0), case.1 + 1);
+        if let Some(case) = usize::try_from(verdict.index).ok().filter(|_| verdict.index < self.scope.cases) {
+            self.sheet.add(self.scope.checks[check].canonical(point), case, verdict);
         }
     }
 
-    /// The report over what was taken in; `expected` verdicts make it complete.
-    pub fn report(&self, gates: &[Gate], expected: u64) -> Report {
+    /// The report over what was taken in. `baseline` has what [`Scope::wanted`] names of another job on the same
+    /// cases.
+    pub fn report(&self, baseline: Option<&Sheet>) -> Report {
+        let scope = &self.scope;
         let mut entries = Vec::new();
-        for (i, (check, tallies)) in self.checks.iter().zip(&self.tallies).enumerate() {
-            entries.extend(tallies.iter().enumerate().map(|(p, t)| CheckReport::point(self.checks, i, p, t.metrics())));
+        for (i, check) in scope.checks.iter().enumerate() {
+            entries.extend((0..check.len()).map(|p| self.point(i, p)));
             if check.len() > 1 {
-                entries.push(CheckReport {
-                    check: check.spec.clone(),
-                    name: check.manual.name,
-                    params: check.all_params(),
-                    metrics: self.curves[i].metrics(),
-                    check_index: i,
-                    point: None,
-                });
+                entries.push(CheckReport::new(scope.checks, Place::Curve(i), self.mean_accuracy(check)));
             }
         }
-        let gates: Vec<GateReport> = gates.iter().map(|gate| gate.decide(&entries)).collect();
+        corruption_error::add(&mut entries, scope, &self.sheet, baseline);
+        let findings = scope.checks.iter().zip(&self.points);
+        let findings = findings.flat_map(|(check, points)| finding::weak_slices(check, points, scope.slices)).collect();
+        let decide = |gate: &Gate| match baseline.filter(|_| gate.is_paired()) {
+            Some(baseline) => gate.decide_paired(baseline, &self.sheet),
+            None => gate.decide(&entries),
+        };
+        let gates: Vec<GateReport> = scope.gates.iter().map(decide).collect();
         let seen: u64 = self.counts.values().sum();
+        let expected = scope.cases * scope.checks.iter().map(|c| c.len() as u64).sum::<u64>();
         let verdict = match () {
             () if seen < expected || self.counts.contains_key("failed") => "incomplete",
             () if gates.iter().all(|g| g.passed) => "pass",
             () => "fail",
         };
-        Report { checks: entries, findings: Vec::new(), gates, verdict, counts: self.counts.clone() }
+        Report { checks: entries, findings, gates, verdict, counts: self.counts.clone() }
     }
-}
 
-impl Tally {
-    fn metrics(&self) -> Vec<Metric> {
-        let mut metrics = Vec::new();
-        if !self.errors.is_empty() {
-            let (value, low, high) = mean(self.errors.values().copied());
-            let (name, n) = ("mae".to_owned(), self.errors.len() as u64);
-            metrics.push(Metric { name, value, low, high, n, count: None, slice: String::new() });
-        }
-        if self.judged > 0 {
-            metrics.push(Metric::rate("accuracy", rate(self.held, self.judged)));
-        }
-        if self.ranked > 0 {
-            metrics.push(Metric::rate("top5_accuracy", rate(self.top5, self.ranked)));
-        }
-        metrics
+    fn point(&self, check: usize, point: usize) -> CheckReport {
+        let (tally, parts) = &self.points[check][point];
+        let wanted = self.scope.gates.iter().map(Gate::slice).collect();
+        let mut metrics = tally.metrics(self.scope.classes, &wanted);
+        let slices = self.scope.slices.names();
+        metrics.extend(parts.iter().zip(&slices).flat_map(|(part, slice)| part.metrics(slice)));
+        let confusion = tally.matrix(self.scope.classes);
+        CheckReport { confusion, ..CheckReport::new(self.scope.checks, Place::Point(check, point), metrics) }
     }
-}
 
-impl Curve {
     /// The mean over points of the accuracy. Its interval is Wilson's on the number of cases, as if all points of a
     /// case rose and fell together, which is the widest that can be: points of one case are not independent.
-    fn metrics(&self) -> Vec<Metric> {
-        let n = self.cases.len() as u64;
-        if n == 0 {
-            return Vec::new();
+    #[allow(clippy::cast_precision_loss)]
+    fn mean_accuracy(&self, check: &Check) -> Vec<Metric> {
+        let columns: Vec<_> = (0..check.len()).filter_map(|p| self.sheet.column(check.canonical(p))).collect();
+        let (mut sum, mut n) = (0.0, 0);
+        for case in 0..columns.iter().map(|c| c.len()).max().unwrap_or(0) {
+            if let Some(mean) = paired::mean(Paired::Held, &columns, case) {
+                sum += mean;
+                n += 1;
+            }
         }
-        #[allow(clippy::cast_precision_loss)]
-        let value = self.cases.values().map(|(held, all)| f64::from(*held) / f64::from(*all)).sum::<f64>() / n as f64;
-        let (low, high) = crate::metric::wilson(value, n);
-        vec![Metric { name: "mean_accuracy".to_owned(), value, low, high, n, count: None, slice: String::new() }]
+        let value = sum / n as f64;
+        let (low, high) = wilson(value, n as f64);
+        let figure = (n > 0).then_some(Figure { value, low, high, n, count: None });
+        figure.map(|figure| Metric::new("mean_accuracy", figure, "")).into_iter().collect()
+    }
+}
+
+/// The entry that holds a metric of this level.
+pub(super) fn place(level: Level, check: usize, points: usize) -> Place {
+    match level {
+        Level::Job => Place::Job,
+        Level::Curve => Place::Curve(check),
+        Level::Corruption if points > 1 => Place::Curve(check),
+        Level::Corruption | Level::Point | Level::Class => Place::Point(check, 0),
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array2, ArrayView1};
+use ndarray::Array2;
 
 use super::check::{Action, Check, Point};
 use super::corrupt::corrupt;
-use super::verdict::{Evidence, Outcome, Verdict};
+use super::judge::judge;
+use super::verdict::{Evidence, Tags, Verdict};
 use crate::data::Case;
-use crate::engine::{Answer, Model, OutputKind, Prepared, prepare};
+use crate::engine::{Model, Prepared, prepare};
 use crate::error::{Error, Result};
 use crate::tensor::{Rng, Tensor, Tensors};
 
@@ -17,6 +18,8 @@ pub struct Chunk {
     /// Position of the first case in the suite.
     first: u64,
     ids: Vec<String>,
+    /// By position in the suite, of cases that have any.
+    tags: BTreeMap<u64, Tags>,
     prepared: Vec<Result<Prepared>>,
     /// Clean scores of the cases that could be prepared.
     clean: Vec<Option<Vec<f32>>>,
@@ -26,11 +29,13 @@ impl Chunk {
     /// Prepares `cases` and predicts them as they are. A case that cannot be prepared fails alone.
     pub fn new(model: &Model, cases: &[Case], first: u64) -> Result<Self> {
         let ids = cases.iter().map(|c| c.id.clone()).collect();
+        let tagged = (first..).zip(cases).filter(|(_, case)| !case.tags.is_empty());
+        let tags = tagged.map(|(index, case)| (index, case.tags.clone())).collect();
         let prepared: Vec<_> = cases.iter().map(|case| prepare(case, model.signature())).collect();
         let sound: Vec<&Tensors> = prepared.iter().flatten().map(|case| &case.inputs).collect();
         let mut scores = predict(model, &sound)?.into_iter();
         let clean = prepared.iter().map(|case| case.as_ref().ok().and_then(|_| scores.next())).collect();
-        Ok(Self { first, ids, prepared, clean })
+        Ok(Self { first, ids, tags, prepared, clean })
     }
 }
 
@@ -47,15 +52,16 @@ fn predict(model: &Model, rows: &[&Tensors]) -> Result<Vec<Vec<f32>>> {
 /// Fails only where the model itself fails; what is wrong with one case is that case's verdict.
 pub fn run(model: &Model, chunk: &Chunk, check: &Check, position: u32, seed: u64, keep: bool) -> Result<Evidence> {
     let mut points = check.points.iter().map(|point| probe(model, chunk, point, seed)).collect::<Result<Vec<_>>>()?;
-    let mut evidence = Evidence::default();
+    let mut evidence = Evidence { tags: chunk.tags.clone(), ..Evidence::default() };
     let mut kept: BTreeMap<&str, Vec<Option<Tensor>>> = BTreeMap::new();
     for (i, id) in chunk.ids.iter().enumerate() {
         for (number, rows) in points.iter_mut().enumerate() {
-            let mut verdict = blank(id, chunk.first + i as u64, position, u32::try_from(number).unwrap_or(u32::MAX));
+            let point = u32::try_from(number).unwrap_or(u32::MAX);
+            let mut verdict = Verdict::blank(id, chunk.first + i as u64, position, point);
             let mut array = None;
             match (&chunk.prepared[i], &chunk.clean[i], &mut rows[i]) {
                 (Ok(case), Some(clean), Ok(probed)) => {
-                    decide(&case.answer, clean, &probed.scores, model.signature().output.kind, &mut verdict);
+                    judge(&case.answer, clean, &probed.scores, model.signature().output.kind, &mut verdict);
                     evidence.queries += 1;
                     array = Some(std::mem::replace(&mut probed.array, Tensor::nothing()));
                 }
@@ -74,21 +80,6 @@ pub fn run(model: &Model, chunk: &Chunk, check: &Check, position: u32, seed: u64
         evidence.arrays.extend(Tensor::concat_or_blank(rows)?.map(|rows| (name.to_owned(), rows)));
     }
     Ok(evidence)
-}
-
-fn blank(case: &str, index: u64, check: u32, point: u32) -> Verdict {
-    Verdict {
-        case: case.to_owned(),
-        index,
-        check,
-        point,
-        outcome: Outcome::Failed,
-        reason: String::new(),
-        label: None,
-        predicted_clean: None,
-        predicted: None,
-        measures: BTreeMap::new(),
-    }
 }
 
 /// A case after the probe: the model's scores, and the array that stands behind them.
@@ -131,61 +122,4 @@ fn as_they_are(chunk: &Chunk) -> Result<Vec<Result<Probed>>> {
         }
     };
     chunk.prepared.iter().zip(&chunk.clean).map(case).collect()
-}
-
-/// The only place that says held or broken.
-#[allow(clippy::cast_precision_loss)]
-fn decide(answer: &Answer, clean: &[f32], scores: &[f32], kind: OutputKind, verdict: &mut Verdict) {
-    if scores.iter().any(|s| !s.is_finite()) {
-        verdict.reason = "the model's answer is not finite".to_owned();
-        return;
-    }
-    if kind == OutputKind::Value {
-        let value = f64::from(scores.first().copied().unwrap_or(f32::NAN));
-        verdict.predicted = Some(value);
-        verdict.predicted_clean = clean.first().map(|v| f64::from(*v));
-        match answer {
-            Answer::Value(expected) => {
-                verdict.label = Some(*expected);
-                verdict.measures.insert("absolute_error".to_owned(), (value - expected).abs());
-                (verdict.outcome, verdict.reason) = (Outcome::Skipped, "a value has no right or wrong".to_owned());
-            }
-            _ => (verdict.outcome, verdict.reason) = (Outcome::Skipped, "no answer is expected".to_owned()),
-        }
-        return;
-    }
-    let predicted = argmax(scores);
-    verdict.predicted = Some(predicted as f64);
-    verdict.predicted_clean = Some(argmax(clean) as f64);
-    verdict.measures.insert("confidence".to_owned(), confidence(scores, predicted, kind));
-    let Answer::Classes(right) = answer else {
-        (verdict.outcome, verdict.reason) = (Outcome::Skipped, "no answer is expected".to_owned());
-        return;
-    };
-    verdict.label = right.first().map(|l| *l as f64);
-    verdict.outcome = if right.contains(&predicted) { Outcome::Held } else { Outcome::Broken };
-    if scores.len() > 5 {
-        let top5 = right.iter().any(|&class| rank(scores, class) < 5);
-        verdict.measures.insert("top5".to_owned(), f64::from(u8::from(top5)));
-    }
-}
-
-/// Number of classes that stand before `class`; ties go to the lower index.
-fn rank(scores: &[f32], class: usize) -> usize {
-    scores.iter().enumerate().filter(|&(i, s)| *s > scores[class] || (*s == scores[class] && i < class)).count()
-}
-
-/// Index of the largest score; the first of equals, 0 if there is none.
-fn argmax(scores: &[f32]) -> usize {
-    let scores = ArrayView1::from(scores);
-    scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0))).map_or(0, |(i, _)| i)
-}
-
-/// Probability of the predicted class, by a float64 softmax where the scores are logits.
-fn confidence(scores: &[f32], predicted: usize, kind: OutputKind) -> f64 {
-    let top = f64::from(scores[predicted]);
-    if kind == OutputKind::Probabilities {
-        return top;
-    }
-    1.0 / scores.iter().map(|s| (f64::from(*s) - top).exp()).sum::<f64>()
 }

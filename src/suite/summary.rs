@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::slices::{Census, Slicer};
 use crate::data::{Case, Class, Expected, Value, picture};
 use crate::error::{Error, Result};
 use crate::tensor::DType;
@@ -21,6 +22,10 @@ pub struct Summary {
     /// By input name.
     pub inputs: BTreeMap<String, Arrays>,
     pub answers: Answers,
+    /// How its cases fall into slices; set by [`Summary::finish`].
+    pub slices: Slicer,
+    #[serde(skip)]
+    census: Census,
 }
 
 /// The arrays given for one input.
@@ -65,8 +70,14 @@ impl Summary {
             arrays.add(value, &case.id).map_err(|e| e.under(&format!("inputs.{name}")))?;
         }
         self.answers.add(&case.expected, &case.id).map_err(|e| e.under("expected"))?;
+        self.census.add(&case.tags);
         self.cases += 1;
         Ok(())
+    }
+
+    /// Cuts the slices, after the last case.
+    pub fn finish(&mut self) {
+        self.slices = std::mem::take(&mut self.census).slicer();
     }
 }
 

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::Tag;
 use crate::tensor::Tensor;
+
+/// Properties of a case by which results are sliced.
+pub type Tags = BTreeMap<String, Tag>;
 
 /// One case under one point of one check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +27,33 @@ pub struct Verdict {
     pub predicted_clean: Option<f64>,
     pub predicted: Option<f64>,
     pub measures: BTreeMap<String, f64>,
+}
+
+impl Verdict {
+    /// A verdict that has not been reached: failed without a reason.
+    pub fn blank(case: &str, index: u64, check: u32, point: u32) -> Self {
+        Self {
+            case: case.to_owned(),
+            index,
+            check,
+            point,
+            outcome: Outcome::Failed,
+            reason: String::new(),
+            label: None,
+            predicted_clean: None,
+            predicted: None,
+            measures: BTreeMap::new(),
+        }
+    }
+
+    /// Whether the case held; `None` if it was not judged.
+    pub fn held(&self) -> Option<bool> {
+        match self.outcome {
+            Outcome::Held => Some(true),
+            Outcome::Broken => Some(false),
+            Outcome::Skipped | Outcome::Failed => None,
+        }
+    }
 }
 
 /// Held: the answer is right.
@@ -54,6 +85,8 @@ impl Outcome {
 pub struct Evidence {
     /// By case, then by point.
     pub verdicts: Vec<Verdict>,
+    /// Once a case, by its position in the suite; cases without tags are left out.
+    pub tags: BTreeMap<u64, Tags>,
     /// Arrays by name, a row for each verdict (`x`: for each case), kept if the job asks for artifacts. Rows of cases
     /// that failed are zeros, or NaN.
     pub arrays: BTreeMap<String, Tensor>,

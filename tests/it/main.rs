@@ -9,6 +9,7 @@ mod corruptions;
 mod digits;
 mod engines;
 mod faults;
+mod metrics;
 mod refusals;
 mod server;
 mod service;

@@ -1,0 +1,131 @@
+//! The only place that says held or broken, and the measures that metrics are folded from.
+
+use ndarray::ArrayView1;
+
+use super::verdict::{Outcome, Verdict};
+use crate::engine::{Answer, OutputKind};
+
+/// Judges a case by the model's `scores`; `clean` are its scores before the probe.
+///
+/// Measures of classifiers: `confidence` (of the predicted class), `nll` (nats), `brier` (squared error of the
+/// probabilities, summed over all classes: 0 to 2) and, with more than five classes, `top5` (0 or 1). Probabilities
+/// are a float64 softmax of logits. Where several classes are acceptable, the effective label is the prediction if it
+/// is one of them, else the first. Of models that give values: `absolute_error`.
+#[allow(clippy::cast_precision_loss)]
+pub fn judge(answer: &Answer, clean: &[f32], scores: &[f32], kind: OutputKind, verdict: &mut Verdict) {
+    if scores.is_empty() || scores.iter().any(|s| !s.is_finite()) {
+        verdict.reason = "the model's answer is not finite".to_owned();
+        return;
+    }
+    if kind == OutputKind::Value {
+        return judge_value(answer, clean, f64::from(scores[0]), verdict);
+    }
+    let predicted = argmax(scores);
+    verdict.predicted = Some(predicted as f64);
+    verdict.predicted_clean = Some(argmax(clean) as f64);
+    let probabilities = Probabilities::new(scores, kind);
+    let mut measure = |name: &str, value: f64| verdict.measures.insert(name.to_owned(), value);
+    measure("confidence", probabilities.of(predicted));
+    let Answer::Classes(right) = answer else {
+        (verdict.outcome, verdict.reason) = (Outcome::Skipped, "no answer is expected".to_owned());
+        return;
+    };
+    let held = right.contains(&predicted);
+    if let Some(label) = if held { Some(&predicted) } else { right.first() } {
+        measure("nll", probabilities.nll(*label));
+        measure("brier", probabilities.brier(*label));
+    }
+    if scores.len() > 5 {
+        let top5 = right.iter().any(|&class| rank(scores, class) < 5);
+        measure("top5", f64::from(u8::from(top5)));
+    }
+    verdict.label = right.first().map(|l| *l as f64);
+    verdict.outcome = if held { Outcome::Held } else { Outcome::Broken };
+}
+
+fn judge_value(answer: &Answer, clean: &[f32], value: f64, verdict: &mut Verdict) {
+    verdict.predicted = Some(value);
+    verdict.predicted_clean = clean.first().map(|v| f64::from(*v));
+    verdict.outcome = Outcome::Skipped;
+    if let Answer::Value(expected) = answer {
+        verdict.label = Some(*expected);
+        verdict.measures.insert("absolute_error".to_owned(), (value - expected).abs());
+        verdict.reason = "a value has no right or wrong".to_owned();
+    } else {
+        verdict.reason = "no answer is expected".to_owned();
+    }
+}
+
+/// Number of classes that stand before `class`; ties go to the lower index.
+fn rank(scores: &[f32], class: usize) -> usize {
+    scores.iter().enumerate().filter(|&(i, s)| *s > scores[class] || (*s == scores[class] && i < class)).count()
+}
+
+/// Index of the largest score; the first of equals, 0 if there is none.
+pub(super) fn argmax(scores: &[f32]) -> usize {
+    let scores = ArrayView1::from(scores);
+    scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0))).map_or(0, |(i, _)| i)
+}
+
+/// What a classifier says of each class.
+struct Probabilities<'a> {
+    scores: &'a [f32],
+    /// Of logits: the largest, and the logarithm of the sum of exponentials of what the others lie below it.
+    logits: Option<(f64, f64)>,
+}
+
+impl<'a> Probabilities<'a> {
+    fn new(scores: &'a [f32], kind: OutputKind) -> Self {
+        let top = f64::from(scores[argmax(scores)]);
+        let sum = || scores.iter().map(|s| (f64::from(*s) - top).exp()).sum::<f64>();
+        Self { scores, logits: (kind != OutputKind::Probabilities).then(|| (top, sum().ln())) }
+    }
+
+    fn of(&self, class: usize) -> f64 {
+        let score = f64::from(self.scores[class]);
+        self.logits.map_or(score, |(top, sum)| (score - top - sum).exp())
+    }
+
+    /// -ln p. Probabilities below the float's spacing at 1 count as that, as in scikit-learn's `log_loss`; logits need
+    /// no such bound.
+    fn nll(&self, class: usize) -> f64 {
+        let score = f64::from(self.scores[class]);
+        self.logits.map_or_else(|| -score.max(f64::EPSILON).ln(), |(top, sum)| sum - (score - top))
+    }
+
+    fn brier(&self, label: usize) -> f64 {
+        let miss = |class: usize| self.of(class) - f64::from(u8::from(class == label));
+        (0..self.scores.len()).map(|class| miss(class).powi(2)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(right: &[usize], scores: &[f32], kind: OutputKind) -> Verdict {
+        let mut verdict = Verdict::blank("a", 0, 0, 0);
+        judge(&Answer::Classes(right.to_vec()), scores, scores, kind, &mut verdict);
+        verdict
+    }
+
+    #[test]
+    fn the_effective_label_is_the_prediction_if_it_is_acceptable() {
+        let scores = [0.1, 0.6, 0.3];
+        let held = judged(&[2, 1], &scores, OutputKind::Probabilities);
+        assert_eq!((held.outcome, held.label), (Outcome::Held, Some(2.0)));
+        assert!((held.measures["nll"] - -0.6f64.ln()).abs() < 1e-7);
+        let broken = judged(&[2, 0], &scores, OutputKind::Probabilities);
+        assert_eq!(broken.outcome, Outcome::Broken);
+        assert!((broken.measures["nll"] - -0.3f64.ln()).abs() < 1e-7);
+        assert!((broken.measures["brier"] - (0.01 + 0.36 + 0.49)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn far_logits_stay_finite() {
+        let verdict = judged(&[1], &[900.0, -900.0], OutputKind::Logits);
+        assert_eq!((verdict.measures["nll"], verdict.measures["confidence"]), (1800.0, 1.0));
+        assert_eq!(judged(&[1], &[1.0, 0.0], OutputKind::Probabilities).measures["nll"], -f64::EPSILON.ln());
+        assert_eq!(judged(&[1], &[f32::NAN, 0.0], OutputKind::Logits).outcome, Outcome::Failed);
+    }
+}
