@@ -1,11 +1,15 @@
 //! Floor 1: models. Nothing outside this folder names tract.
 
 mod declared;
+mod half;
+mod meaning;
+mod ml;
 mod model;
 mod onnx;
 mod prepare;
 mod preprocess;
 mod resize;
+mod rows;
 mod signature;
 
 pub use model::Model;

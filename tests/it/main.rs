@@ -7,4 +7,5 @@ mod cli;
 mod corpus;
 mod digits;
 mod engines;
+mod models;
 mod service;
