@@ -9,3 +9,4 @@ mod digits;
 mod engines;
 mod models;
 mod service;
+mod zoo;

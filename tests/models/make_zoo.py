@@ -105,7 +105,7 @@ def forest(kind, ids, modes, missing=False, count=7, depth=4):
         i = sum(t == tree for t in n["treeids"])
         leaf = level == depth or (level > 1 and rng.random() < 0.25)
         place = len(n["treeids"])
-        values = [tree, i, 0 if leaf else int(rng.integers(4)), 0.0 if leaf else float(np.float32(rng.normal().round(1))),
+        values = [tree, i, 0 if leaf else int(rng.integers(4)), 0.0 if leaf else float(np.float32(round(rng.normal(), 1))),
                   "LEAF" if leaf else modes[rng.integers(len(modes))], 0, 0, int(missing and not leaf and rng.random() < 0.5)]
         for k, v in zip(keys, values):
             n[k].append(v)
@@ -153,7 +153,7 @@ double = forest("target", lambda i: [0], LEQ)
 for k in ["nodes_values", "target_weights"]:
     double[f"{k}_as_tensor"] = nh.from_array(np.array(double.pop(k), np.float64))
 ml("forest_double", "TreeEnsembleRegressor", {"x": x.astype(np.float64)}, SCORE, n_targets=1, **double)
-ml("forest_int", "TreeEnsembleRegressor", {"x": np.round(x * 3).astype(np.int64)}, SCORE, n_targets=1, **forest("target", lambda i: [0], LEQ))
+ml("trees_int", "TreeEnsembleClassifier", {"x": np.round(x * 3).astype(np.int64)}, BOTH, classlabels_int64s=[0, 1], **forest("class", lambda i: [0], LEQ))
 
 # v5: one tree with a set of values and one plain one.
 f32 = lambda values: nh.from_array(np.array(values, np.float32))
@@ -195,7 +195,6 @@ SK = {
     "forest": (ensemble.RandomForestClassifier(6, max_depth=4, random_state=0), ys),
     "extra_trees": (ensemble.ExtraTreesClassifier(5, max_depth=4, random_state=0), names),
     "boosting": (ensemble.GradientBoostingClassifier(n_estimators=5, random_state=0), ys),
-    "hist_boosting": (ensemble.HistGradientBoostingClassifier(max_iter=5, random_state=0), ys),
     "adaboost": (ensemble.AdaBoostClassifier(n_estimators=4, random_state=0), ys),
     "svc": (svm.SVC(), ys),
     "svc_probability": (svm.SVC(probability=True, random_state=0), names),
@@ -203,13 +202,12 @@ SK = {
     "mlp": (neural_network.MLPClassifier((8,), max_iter=200, random_state=0), names),
     "naive_bayes": (naive_bayes.GaussianNB(), ys),
     "neighbours": (neighbors.KNeighborsClassifier(3), ys),
-    "voting": (ensemble.VotingClassifier([("a", linear_model.LogisticRegression(max_iter=500)), ("b", tree.DecisionTreeClassifier(max_depth=3, random_state=0))], voting="soft"), names),
+    "voting": (ensemble.VotingClassifier([("a", linear_model.LogisticRegression(max_iter=500)), ("b", tree.DecisionTreeClassifier(max_depth=3, random_state=0))], voting="soft", flatten_transform=False), names),
     "calibrated": (calibration.CalibratedClassifierCV(svm.LinearSVC(), cv=2), ys),
     "ridge": (linear_model.Ridge(), xs[:, 0] * 2 - xs[:, 1]),
     "svr": (svm.SVR(), xs[:, 0] * 2 - xs[:, 1]),
     "forest_regressor": (ensemble.RandomForestRegressor(6, max_depth=4, random_state=0), xs[:, 0] * 2 - xs[:, 1]),
     "forest_regressor_two": (ensemble.RandomForestRegressor(6, max_depth=4, random_state=0), xs[:, :2] * 2 - xs[:, 2:]),
-    "hist_regressor": (ensemble.HistGradientBoostingRegressor(max_iter=5, random_state=0), xs[:, 0] * 2 - xs[:, 1]),
 }
 for name, (estimator, target) in SK.items():
     for zipmap in [False, True]:
@@ -217,7 +215,7 @@ for name, (estimator, target) in SK.items():
             continue
         try:
             estimator.fit(xs, target)
-            options = {id(estimator): {"zipmap": zipmap}} if hasattr(estimator, "predict_proba") or name in {"svc", "linear_svc"} else None
+            options = {id(estimator): {"zipmap": zipmap}} if hasattr(estimator, "predict_proba") or name == "svc" else None
             model = to_onnx(estimator, xs[:1], options=options, target_opset={"": 17, "ai.onnx.ml": 3})
             add(f"sk_{name}{'_zipmap' if zipmap else ''}", model, {"X": xs[::4]})
         except Exception as error:
