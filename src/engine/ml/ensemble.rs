@@ -239,3 +239,81 @@ pub(super) fn index(trees: &[i64], nodes: &[i64]) -> TractResult<HashMap<(i64, i
     }
     Ok(index)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf() -> Raw {
+        Raw { feature: 0, threshold: 0.0, split: None }
+    }
+
+    fn inner(mode: Mode, threshold: f64, yes: usize, no: usize) -> Raw {
+        Raw { feature: 1, threshold, split: Some(Split { mode, yes, no, nan_yes: false }) }
+    }
+
+    /// The sum of the leaves for one row.
+    fn sum(ensemble: &Ensemble, row: &[f64]) -> f64 {
+        let mut sum = 0.0;
+        ensemble.leaves(row, row.len(), |_, weights| sum += weights.iter().map(|w| w.value).sum::<f64>());
+        sum
+    }
+
+    #[test]
+    fn every_comparison_has_its_edge_and_its_way_for_nan() {
+        // For x below, at and above the threshold and NaN: whether the true branch is taken.
+        for (mode, expected) in [
+            (Mode::Leq, [1.0, 1.0, 0.0, 0.0]),
+            (Mode::Lt, [1.0, 0.0, 0.0, 0.0]),
+            (Mode::Gte, [0.0, 1.0, 1.0, 0.0]),
+            (Mode::Gt, [0.0, 0.0, 1.0, 0.0]),
+            (Mode::Eq, [0.0, 1.0, 0.0, 0.0]),
+            (Mode::Neq, [1.0, 0.0, 1.0, 1.0]),
+        ] {
+            for missing in [false, true] {
+                let mut root = inner(mode, 0.5, 1, 2);
+                root.split = root.split.map(|s| Split { nan_yes: missing, ..s });
+                let ensemble = build(&[root, leaf(), leaf()], &[0], &[(1, 0, 1.0)], 1).unwrap();
+                let found = [0.5f64.next_down(), 0.5, 0.5f64.next_up(), f64::NAN].map(|x| sum(&ensemble, &[9.0, x]));
+                let nan = if missing { 1.0 } else { expected[3] };
+                assert_eq!(found, [expected[0], expected[1], expected[2], nan], "{mode:?} {missing}");
+            }
+        }
+    }
+
+    #[test]
+    fn shared_children_are_trees_and_circles_are_not() {
+        // Two equalities with one true branch: a set of values.
+        let set = [inner(Mode::Eq, 1.0, 2, 1), inner(Mode::Eq, 3.0, 2, 3), leaf(), leaf()];
+        let ensemble = build(&set, &[0], &[(2, 0, 1.0)], 1).unwrap();
+        assert_eq!([1.0, 2.0, 3.0].map(|x| sum(&ensemble, &[0.0, x])), [1.0, 0.0, 1.0]);
+        assert_eq!((ensemble.trees[0].depth, ensemble.features), (2, 2));
+        let circle = [inner(Mode::Leq, 0.0, 1, 2), inner(Mode::Leq, 1.0, 0, 2), leaf()];
+        assert!(build(&circle, &[0], &[], 1).unwrap_err().to_string().contains("circle"));
+        assert!(build(&[inner(Mode::Leq, 0.0, 0, 1), leaf()], &[0], &[], 1).is_err());
+    }
+
+    #[test]
+    fn what_points_outside_is_refused() {
+        let good = [inner(Mode::Leq, 0.0, 1, 2), leaf(), leaf()];
+        assert!(build(&good, &[0], &[(1, 0, 1.0)], 1).is_ok());
+        assert!(build(&good, &[3], &[], 1).is_err());
+        assert!(build(&good, &[0], &[(3, 0, 1.0)], 1).is_err());
+        assert!(build(&good, &[0], &[(1, 1, 1.0)], 1).is_err());
+        assert!(build(&good, &[0], &[(1, -1, 1.0)], 1).is_err());
+        assert!(build(&good, &[0], &[], usize::MAX).is_err());
+        assert!(build(&[inner(Mode::Leq, 0.0, 1, 9), leaf()], &[0], &[], 1).is_err());
+        let negative = Raw { feature: -1, ..good[0] };
+        assert!(build(&[negative, leaf(), leaf()], &[0], &[], 1).is_err());
+        assert!(index(&[0, 0], &[1, 1]).is_err());
+    }
+
+    #[test]
+    fn a_chain_as_long_as_a_file_allows_does_not_overflow_the_stack() {
+        let count = 200_000;
+        let chain: Vec<Raw> =
+            (0..count).map(|i| if i + 2 < count { inner(Mode::Leq, 0.0, i + 1, count - 1) } else { leaf() }).collect();
+        let ensemble = build(&chain, &[0], &[(count - 1, 0, 1.0)], 1).unwrap();
+        assert_eq!(sum(&ensemble, &[0.0, 1.0]), 1.0);
+    }
+}

@@ -5,6 +5,7 @@ mod encode;
 mod ensemble;
 mod linear;
 mod node;
+mod parse;
 mod post;
 mod scale;
 mod select;

@@ -70,6 +70,7 @@ pub(super) fn logistic(v: f32) -> f32 {
 }
 
 /// The normal quantile by Winitzki's approximation of the inverse error function, with onnxruntime's constants.
+#[allow(clippy::approx_constant)]
 pub(super) fn probit(p: f32) -> f32 {
     let x = 2.0 * p - 1.0;
     let log = ((1.0 - x) * (1.0 + x)).ln();

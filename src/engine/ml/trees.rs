@@ -7,8 +7,9 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::{NodeProto, TensorProto};
 use tract_onnx::tract_hir::internal::*;
 
-use super::ensemble::{Ensemble, Mode, Raw, Split, Weight, build, index};
-use super::node::{Kind, Labels, Operator, columns, floats, ints, own, strings, table, text, wide};
+use super::ensemble::{Ensemble, Weight};
+use super::node::{Kind, Labels, Operator, columns, own, table, text, wide};
+use super::parse;
 use super::post::{Post, Second, fold};
 
 /// How the trees' values come together.
@@ -29,16 +30,16 @@ pub(super) fn regressor(context: &ParsingContext, node: &NodeProto) -> TractResu
         "MAX" => Aggregate::Max,
         other => bail!("{}: the aggregate function {other} is not known", node.op_type),
     };
-    let base = numbers(context, node, "base_values")?;
+    let base = parse::numbers(context, node, "base_values")?;
     ensure!(base.is_empty() || base.len() == targets, "{} base values for {targets} targets", base.len());
-    let ensemble = Arc::new(listed(context, node, "target", targets)?);
+    let ensemble = Arc::new(parse::listed(context, node, "target", targets)?);
     Ok(own(Regressor { ensemble, aggregate, base, post: Post::read(node)?, double: None }, node))
 }
 
 pub(super) fn classifier(context: &ParsingContext, node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
     let labels = Labels::read(node, "classlabels_int64s")?;
-    let (base, post) = (numbers(context, node, "base_values")?, Post::read(node)?);
-    let ensemble = Arc::new(listed(context, node, "class", labels.len())?);
+    let (base, post) = (parse::numbers(context, node, "base_values")?, Post::read(node)?);
+    let ensemble = Arc::new(parse::listed(context, node, "class", labels.len())?);
     let weights = || ensemble.weights.iter();
     // onnxruntime's test for "one score stands for both classes".
     let first = weights().next().map_or(0, |w| w.target);
@@ -55,67 +56,8 @@ pub(super) fn classifier(context: &ParsingContext, node: &NodeProto) -> TractRes
     Ok(own(Classifier { ensemble, base, post, labels, folded, second }, node))
 }
 
-/// A list attribute of numbers, as floats or as a tensor (v3).
-fn numbers(context: &ParsingContext, node: &NodeProto, name: &str) -> TractResult<Vec<f64>> {
-    match node.get_attr_opt::<&TensorProto>(&format!("{name}_as_tensor"))? {
-        Some(proto) => tensor(context, proto),
-        None => Ok(floats(node, name)?.into_iter().map(f64::from).collect()),
-    }
-}
-
-fn tensor(context: &ParsingContext, proto: &TensorProto) -> TractResult<Vec<f64>> {
-    let tensor = context.load_tensor(proto)?;
-    Ok(tensor.cast_to::<f64>()?.try_as_plain_ram()?.as_slice::<f64>()?.to_vec())
-}
-
-/// The ensemble of v1 and v3, whose nodes are named by tree and number; weights are `class_...` or `target_...`.
-fn listed(context: &ParsingContext, node: &NodeProto, kind: &str, targets: usize) -> TractResult<Ensemble> {
-    let list = |name: &str| ints(node, &format!("nodes_{name}"));
-    let (trees, ids, features) = (list("treeids")?, list("nodeids")?, list("featureids")?);
-    let (yes, no, nan_yes) = (list("truenodeids")?, list("falsenodeids")?, list("missing_value_tracks_true")?);
-    let (modes, thresholds) = (strings(node, "nodes_modes")?, numbers(context, node, "nodes_values")?);
-    let count = ids.len();
-    let lengths = [trees.len(), features.len(), yes.len(), no.len(), modes.len(), thresholds.len()];
-    ensure!(count > 0 && lengths.iter().all(|l| *l == count), "{count} nodes with {lengths:?} figures were found");
-    let of = index(&trees, &ids)?;
-    let find = |tree: i64, id: i64| {
-        of.get(&(tree, id)).copied().with_context(|| format!("{}: tree {tree} has no node {id}", node.op_type))
-    };
-    let raw = (0..count).map(|i| {
-        let mode = match modes[i].as_str() {
-            "LEAF" => None,
-            "BRANCH_LEQ" => Some(Mode::Leq),
-            "BRANCH_LT" => Some(Mode::Lt),
-            "BRANCH_GTE" => Some(Mode::Gte),
-            "BRANCH_GT" => Some(Mode::Gt),
-            "BRANCH_EQ" => Some(Mode::Eq),
-            "BRANCH_NEQ" => Some(Mode::Neq),
-            other => bail!("{}: the node mode {other} is not known", node.op_type),
-        };
-        let nan_yes = nan_yes.get(i).is_some_and(|v| *v == 1);
-        let split = mode.map(|mode| {
-            Ok::<_, TractError>(Split { mode, yes: find(trees[i], yes[i])?, no: find(trees[i], no[i])?, nan_yes })
-        });
-        Ok(Raw { feature: features[i], threshold: thresholds[i], split: split.transpose()? })
-    });
-    let raw = raw.collect::<TractResult<Vec<_>>>()?;
-    // The root of a tree is the first of its nodes in the file.
-    let roots: Vec<usize> = (0..count).filter(|&i| i == 0 || trees[i] != trees[i - 1]).collect();
-    let list = |name: &str| ints(node, &format!("{kind}_{name}"));
-    let (trees, ids, to) = (list("treeids")?, list("nodeids")?, list("ids")?);
-    let values = numbers(context, node, &format!("{kind}_weights"))?;
-    let lengths = [trees.len(), ids.len(), to.len()];
-    ensure!(lengths.iter().all(|l| *l == values.len()), "{} weights with {lengths:?} places", values.len());
-    let weights = (0..values.len()).map(|i| Ok((find(trees[i], ids[i])?, to[i], values[i])));
-    build(&raw, &roots, &weights.collect::<TractResult<Vec<_>>>()?, targets)
-}
-
-/// v5: children by index, leaves apart, sets of values as `BRANCH_MEMBER`.
+/// v5.
 pub(super) fn ensemble(context: &ParsingContext, node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
-    let load = |name: &str| match node.get_attr_opt::<&TensorProto>(name)? {
-        Some(proto) => tensor(context, proto),
-        None => Ok(Vec::new()),
-    };
     let targets = node.get_attr_opt::<usize>("n_targets")?.unwrap_or(1);
     let aggregate = match node.get_attr_opt::<i64>("aggregate_function")?.unwrap_or(1) {
         0 => Aggregate::Average,
@@ -125,64 +67,7 @@ pub(super) fn ensemble(context: &ParsingContext, node: &NodeProto) -> TractResul
         other => bail!("TreeEnsemble: the aggregate function {other} is not known"),
     };
     let post = Post::of(node.get_attr_opt("post_transform")?.unwrap_or(0))?;
-    let (modes, splits, members) = (load("nodes_modes")?, load("nodes_splits")?, load("membership_values")?);
-    let features = ints(node, "nodes_featureids")?;
-    let (yes, no) = (ints(node, "nodes_truenodeids")?, ints(node, "nodes_falsenodeids")?);
-    let (yes_leaf, no_leaf) = (ints(node, "nodes_trueleafs")?, ints(node, "nodes_falseleafs")?);
-    let nan = ints(node, "nodes_missing_value_tracks_true")?;
-    let (to, values, roots) = (ints(node, "leaf_targetids")?, load("leaf_weights")?, ints(node, "tree_roots")?);
-    let count = features.len();
-    let lengths = [yes.len(), no.len(), yes_leaf.len(), no_leaf.len(), modes.len(), splits.len()];
-    ensure!(lengths.iter().all(|l| *l == count), "TreeEnsemble: {count} nodes with {lengths:?} figures");
-    ensure!(to.len() == values.len(), "TreeEnsemble: {} leaves with {} weights", to.len(), values.len());
-    // First the inner nodes, then the leaves, then what sets of values add.
-    let place = |id: i64, leaf: i64| {
-        let (offset, length) = if leaf == 0 { (0, count) } else { (count, to.len()) };
-        let id = usize::try_from(id).ok().filter(|id| *id < length);
-        id.map(|id| offset + id).context("TreeEnsemble: a child is out of range")
-    };
-    let mut sets = members.split(|m| m.is_nan());
-    let (mut raw, mut added) = (Vec::new(), Vec::new());
-    for i in 0..count {
-        let split = |mode| {
-            let nan_yes = nan.get(i).is_some_and(|v| *v == 1);
-            Ok::<_, TractError>(Split {
-                mode,
-                yes: place(yes[i], yes_leaf[i])?,
-                no: place(no[i], no_leaf[i])?,
-                nan_yes,
-            })
-        };
-        let node = |threshold, split| Raw { feature: features[i], threshold, split: Some(split) };
-        #[allow(clippy::cast_possible_truncation)]
-        let mode = match modes[i] as i64 {
-            0 => Mode::Leq,
-            1 => Mode::Lt,
-            2 => Mode::Gte,
-            3 => Mode::Gt,
-            4 => Mode::Eq,
-            5 => Mode::Neq,
-            6 => {
-                // A chain of equalities with one true branch.
-                let set = sets.next().filter(|s| !s.is_empty()).context("TreeEnsemble: a set of values is missing")?;
-                let whole = split(Mode::Eq)?;
-                for (k, value) in set.iter().enumerate() {
-                    let next = count + to.len() + added.len();
-                    let no = if k + 1 == set.len() { whole.no } else { next + usize::from(k > 0) };
-                    let link = node(*value, Split { no, ..whole });
-                    if k == 0 { raw.push(link) } else { added.push(link) }
-                }
-                continue;
-            }
-            other => bail!("TreeEnsemble: the node mode {other} is not known"),
-        };
-        raw.push(node(splits[i], split(mode)?));
-    }
-    raw.extend(to.iter().map(|_| Raw { feature: 0, threshold: 0.0, split: None }));
-    raw.extend(added);
-    let roots = roots.iter().map(|&r| place(r, 0)).collect::<TractResult<Vec<_>>>()?;
-    let weights: Vec<_> = to.iter().zip(&values).enumerate().map(|(i, (to, v))| (count + i, *to, *v)).collect();
-    let ensemble = Arc::new(build(&raw, &roots, &weights, targets)?);
+    let ensemble = Arc::new(parse::indexed(context, node, targets)?);
     let double = node.get_attr_opt::<&TensorProto>("nodes_splits")?.is_some_and(|t| t.data_type == DOUBLE);
     let dtype = if double { DatumType::F64 } else { DatumType::F32 };
     Ok(own(Regressor { ensemble, aggregate, base: Vec::new(), post, double: Some(dtype) }, node))
