@@ -1,10 +1,12 @@
 //! Small models of every operator, opset and format with onnxruntime's answers: tests/models/make_zoo.py.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 
 use assay::engine::{Model, OutputKind};
 use assay::tensor::{Tensor, Tensors};
+use ndarray::ArrayD;
 
 use super::models::{array, difference};
 
@@ -14,6 +16,13 @@ struct Specimen {
     onnx: Vec<u8>,
     inputs: Tensors,
     outputs: Tensors,
+}
+
+/// An array of text, row by row.
+#[derive(serde::Deserialize)]
+struct Texts {
+    shape: Vec<usize>,
+    values: Vec<String>,
 }
 
 fn zoo() -> Vec<Specimen> {
@@ -29,18 +38,22 @@ fn zoo() -> Vec<Specimen> {
             archive.by_name(&format!("{name}.{kind}")).unwrap().read_to_end(&mut bytes).unwrap();
             bytes
         };
-        let (onnx, npz) = (read("onnx"), read("npz"));
+        let (onnx, npz, texts) = (read("onnx"), read("npz"), read("json"));
         let file = folder.path().join("answers.npz");
         std::fs::write(&file, &npz).unwrap();
         let arrays = zip::ZipArchive::new(std::io::Cursor::new(npz)).unwrap();
         let (mut inputs, mut outputs) = (Tensors::new(), Tensors::new());
+        let mut keep = |key: &str, value: Tensor| match key.split_once('_').unwrap() {
+            ("in", key) => inputs.insert(key.to_owned(), value),
+            (_, key) => outputs.insert(key.to_owned(), value),
+        };
         let keys = arrays.file_names().map(|n| n.unwrap().into_owned());
         for key in keys.filter_map(|n| n.strip_suffix(".npy").map(str::to_owned)) {
-            let value = array(&file, &key).unwrap_or_else(|| panic!("{name} {key} cannot be read"));
-            match key.split_once('_').unwrap() {
-                ("in", key) => inputs.insert(key.to_owned(), value),
-                (_, key) => outputs.insert(key.to_owned(), value),
-            };
+            keep(&key, array(&file, &key).unwrap_or_else(|| panic!("{name} {key} cannot be read")));
+        }
+        let texts: BTreeMap<String, Texts> = serde_json::from_slice(&texts).unwrap();
+        for (key, Texts { shape, values }) in texts {
+            keep(&key, Tensor::Text(ArrayD::from_shape_vec(shape, values).unwrap()));
         }
         specimens.push(Specimen { name, onnx, inputs, outputs });
     }
@@ -63,7 +76,7 @@ impl Specimen {
 
 #[test]
 fn every_small_model_answers_as_onnxruntime_does() {
-    let (mut wrong, mut worst) = (Vec::new(), std::collections::BTreeMap::<String, f64>::new());
+    let (mut wrong, mut worst) = (Vec::new(), BTreeMap::<String, f64>::new());
     for specimen in zoo() {
         let name = &specimen.name;
         let outputs = Model::load(&specimen.onnx, "").and_then(|model| model.predict(&specimen.inputs));

@@ -3,11 +3,12 @@
     pip install numpy==2.4.6 onnx==1.23.2 onnxruntime==1.32.0 scikit-learn==1.9.1 skl2onnx==1.20.0
     python tests/models/make_zoo.py
 
-Each model NAME is NAME.onnx beside NAME.npz with the arrays in_INPUT and out_OUTPUT. All weights are drawn or trained
+Each model NAME is NAME.onnx beside NAME.npz with the arrays in_INPUT and out_OUTPUT, text in NAME.json. All weights are drawn or trained
 here from fixed seeds; the data are scikit-learn's iris (public domain) and drawn numbers.
 """
 
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -296,11 +297,10 @@ add("dynamic", onnx.load("/tmp/quantised.onnx"), {"x": pictures})
 out = Path(__file__).with_name("zoo.zip")
 with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
     for name, (model, arrays) in zoo.items():
-        for inner, content in [("onnx", model.SerializeToString()), ("npz", None)]:
-            if content is None:
-                buffer = io.BytesIO()
-                np.savez(buffer, **{k: v.astype("U") if v.dtype == object else v for k, v in arrays.items()})
-                content = buffer.getvalue()
+        buffer = io.BytesIO()
+        np.savez(buffer, **{k: v for k, v in arrays.items() if v.dtype != object})
+        texts = {k: {"shape": v.shape, "values": v.ravel().tolist()} for k, v in arrays.items() if v.dtype == object}
+        for inner, content in [("onnx", model.SerializeToString()), ("npz", buffer.getvalue()), ("json", json.dumps(texts))]:
             # A fixed date, so that the same models make the same archive.
             archive.writestr(zipfile.ZipInfo(f"{name}.{inner}", (2026, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
 print(len(zoo), "models,", out.stat().st_size, "bytes")
