@@ -11,6 +11,7 @@ mod preprocess;
 mod resize;
 mod rows;
 mod signature;
+mod softmax;
 
 pub use model::Model;
 pub use onnx::{Axis, Graph, Port};

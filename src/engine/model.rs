@@ -11,7 +11,7 @@ use super::declared::Declared;
 use super::meaning::Labels;
 use super::onnx::{self, Axis, Graph};
 use super::signature::{Input, Output, OutputKind, Signature, Task};
-use super::{preprocess, rows};
+use super::{preprocess, rows, softmax};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Rng, Tensor, Tensors};
 
@@ -252,6 +252,8 @@ fn plan(graph: &Graph, inputs: &[Input], shapes: &[Vec<usize>]) -> anyhow::Resul
     }
     let mut typed = model.into_typed()?;
     preprocess::prepend(&mut typed, inputs)?;
+    let mut typed = typed.into_decluttered()?;
+    softmax::settle(&mut typed)?;
     Ok(typed.into_optimized()?.into_runnable()?)
 }
 

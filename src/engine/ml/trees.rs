@@ -138,8 +138,12 @@ impl Operator for Regressor {
         let (targets, trees) = (self.ensemble.targets, self.ensemble.trees.len() as f64);
         let scores = scores(&self.ensemble, self.aggregate, &inputs[0])?;
         let divisor = if self.aggregate == Aggregate::Average { trees } else { 1.0 };
-        let base = |i: usize| self.base.get(i % targets).copied().unwrap_or(0.0);
-        let values: Vec<f64> = scores.iter().enumerate().map(|(i, s)| s.value / divisor + base(i)).collect();
+        // Of several targets, onnxruntime leaves one that no leaf of the row speaks for at 0.
+        let base = |i: usize, s: &Score| {
+            let base = self.base.get(i % targets).filter(|_| targets == 1 || s.seen);
+            base.copied().unwrap_or(0.0)
+        };
+        let values: Vec<f64> = scores.iter().enumerate().map(|(i, s)| s.value / divisor + base(i, s)).collect();
         let shape = [values.len() / targets, targets];
         // onnxruntime passes a single value through PROBIT alone.
         if self.post == Post::None || (targets == 1 && self.post != Post::Probit) {
