@@ -35,6 +35,7 @@ pub(super) struct DeclaredOutput {
     pub(super) kind: Option<OutputKind>,
     pub(super) size: Option<usize>,
     pub(super) classes: Vec<String>,
+    pub(super) labels: Vec<i64>,
 }
 
 impl Declared {
@@ -70,7 +71,10 @@ impl Declared {
         for port in &graph.inputs {
             let own = declared.iter().find(|d| d.name.as_ref().is_none_or(|n| *n == port.name)).unwrap_or(&nothing);
             inputs.extend(
-                violations.catch(input(port, own).map_err(|e| e.under(&format!("signature.input({})", port.name))))?,
+                violations.catch(
+                    input(port, own, graph.has_sample_axis())
+                        .map_err(|e| e.under(&format!("signature.input({})", port.name))),
+                )?,
             );
         }
         violations.finish()?;
@@ -79,19 +83,19 @@ impl Declared {
 }
 
 /// One input: the file's types, the caller's meaning.
-fn input(port: &Port, own: &DeclaredInput) -> Result<Input> {
-    let Some(dtype) = port.dtype.filter(|d| *d != DType::Text) else {
+fn input(port: &Port, own: &DeclaredInput, sample_axis: bool) -> Result<Input> {
+    let Some(dtype) = port.dtype else {
         return Err(Error::invalid(
             "dtype",
-            "the graph wants a type that is not supported; float, integer or uint8 are",
+            "the graph wants a type that is not supported; floats, int32, int64, uint8, bool and strings are",
         ));
     };
     if let Some(declared) = own.dtype.filter(|d| *d != dtype) {
         let message = format!("{} was declared, the graph says {}", declared.name(), dtype.name());
         return Err(Error::invalid("dtype", message));
     }
-    let shape = shape(port, own)?;
-    let layout = own.layout.unwrap_or_else(|| guess(dtype, &shape));
+    let shape = shape(port, own, sample_axis)?;
+    let layout = own.layout.unwrap_or_else(|| guess(dtype, &shape, sample_axis));
     let input = Input {
         name: port.name.clone(),
         dtype,
@@ -105,9 +109,10 @@ fn input(port: &Port, own: &DeclaredInput) -> Result<Input> {
     Ok(input)
 }
 
-/// Lengths after the sample axis: the file's where it fixes them, else the caller's.
-fn shape(port: &Port, own: &DeclaredInput) -> Result<Vec<usize>> {
-    let axes = port.axes.get(1..).unwrap_or_default();
+/// Lengths after the sample axis (of all axes, where there is none): the file's where it fixes them, else the caller's.
+fn shape(port: &Port, own: &DeclaredInput, sample_axis: bool) -> Result<Vec<usize>> {
+    let first = usize::from(sample_axis);
+    let axes = port.axes.get(first..).unwrap_or_default();
     // A centred crop fixes open sides of a picture.
     let side = own.geometry.iter().rev().find_map(|g| if let Geometry::Crop(c) = g { Some(c.center) } else { None });
     if let Some(declared) = &own.shape
@@ -121,23 +126,32 @@ fn shape(port: &Port, own: &DeclaredInput) -> Result<Vec<usize>> {
         .map(|(i, axis)| {
             let declared = own.shape.as_ref().map(|s| s[i]);
             match (axis.fixed(), declared.or(side)) {
-                (Some(0), _) | (None, Some(0)) => Err(Error::invalid("shape", format!("axis {} has length 0", i + 1))),
+                (Some(0), _) | (None, Some(0)) => {
+                    Err(Error::invalid("shape", format!("axis {} has length 0", i + first)))
+                }
                 (Some(n), _) if declared.is_some_and(|d| d != n) => Err(Error::invalid(
                     "shape",
-                    format!("axis {} was declared {declared:?}, the graph says {n}", i + 1),
+                    format!("axis {} was declared {declared:?}, the graph says {n}", i + first),
                 )),
                 (Some(n), _) | (None, Some(n)) => Ok(n),
                 (None, None) => {
-                    let advice = "declare the shape without the sample axis, such as shape: [3, 224, 224]";
-                    Err(Error::invalid("shape", format!("axis {} is open in the graph ({axis:?}); {advice}", i + 1)))
+                    let advice = if sample_axis {
+                        "declare the shape without the sample axis, such as shape: [3, 224, 224]"
+                    } else {
+                        "the inputs share no sample axis, so a case is one run of the graph: declare all axes"
+                    };
+                    let message = format!("axis {} is open in the graph ({axis:?}); {advice}", i + first);
+                    Err(Error::invalid("shape", message))
                 }
             }
         })
         .collect()
 }
 
-fn guess(dtype: DType, shape: &[usize]) -> Layout {
+fn guess(dtype: DType, shape: &[usize], sample_axis: bool) -> Layout {
     match (shape, dtype) {
+        // Axes of a whole run are no picture's.
+        ([_, _, ..], _) if !sample_axis => Layout::Ntf,
         ([_, _, 1 | 3], _) if !matches!(shape[0], 1 | 3) => Layout::Nhwc,
         ([_, _, _], _) => Layout::Nchw,
         ([_, _], _) => Layout::Ntf,

@@ -1,12 +1,17 @@
 //! Floor 1: models. Nothing outside this folder names tract.
 
 mod declared;
+mod half;
+mod meaning;
+mod ml;
 mod model;
 mod onnx;
 mod prepare;
 mod preprocess;
 mod resize;
+mod rows;
 mod signature;
+mod softmax;
 
 pub use model::Model;
 pub use onnx::{Axis, Graph, Port};

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use ndarray::{Array2, ArrayD};
 use tract_onnx::prelude as tract;
-use tract_onnx::prelude::{DatumType, Framework, InferenceFact, InferenceModelExt, IntoRunnable};
+use tract_onnx::prelude::{Framework, InferenceFact, InferenceModelExt, IntoRunnable};
 
 use super::declared::Declared;
-use super::onnx::Graph;
-use super::preprocess;
+use super::meaning::Labels;
+use super::onnx::{self, Axis, Graph};
 use super::signature::{Input, Output, OutputKind, Signature, Task};
+use super::{preprocess, rows, softmax};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Rng, Tensor, Tensors};
 
@@ -23,6 +24,10 @@ const DENSE_BATCH: usize = 16;
 pub struct Model {
     plan: Plan,
     batch: usize,
+    /// Shapes of the graph's own inputs, all axes.
+    shapes: Vec<Vec<usize>>,
+    /// Whether the graph has a sample axis; else each sample is a run of its own.
+    sample_axis: bool,
     signature: Signature,
     outputs: Vec<String>,
 }
@@ -39,12 +44,15 @@ impl Model {
     pub fn of(graph: &Graph, signature: &str) -> Result<Self> {
         let declared = &Declared::parse(signature)?;
         let inputs = declared.inputs(graph)?;
-        let batch = compute_batch(graph)?;
-        let plan = guard("cannot be loaded", || plan(graph, &inputs, batch))?;
+        let (batch, sample_axis) = (compute_batch(graph)?, graph.has_sample_axis());
+        let samples = if sample_axis { vec![batch] } else { Vec::new() };
+        let shapes: Vec<_> = inputs.iter().map(|i| [samples.as_slice(), &i.shape].concat()).collect();
+        let plan = guard("cannot be loaded", || plan(graph, &inputs, &shapes))?;
         let outputs: Vec<String> = graph.outputs.iter().map(|p| p.name.clone()).collect();
-        let nothing = Output { name: String::new(), kind: OutputKind::Value, size: 0, classes: Vec::new() };
+        let nothing =
+            Output { name: String::new(), kind: OutputKind::Value, size: 0, classes: Vec::new(), labels: Vec::new() };
         let signature = Signature { task: Task::Classification, inputs, output: nothing };
-        let mut model = Self { plan, batch, signature, outputs };
+        let mut model = Self { plan, batch, shapes, sample_axis, signature, outputs };
         model.settle(graph, declared)?;
         Ok(model)
     }
@@ -63,23 +71,33 @@ impl Model {
     /// value / 255. A row of another shape or type is refused with what was found.
     pub fn predict(&self, x: &Tensors) -> Result<Tensors> {
         let (inputs, rows) = self.bind(x)?;
-        let mut columns: Vec<Vec<Tensor>> = vec![Vec::new(); self.outputs.len()];
+        if rows == 0 {
+            return Ok(Tensors::new());
+        }
+        let mut columns: Vec<tract::TVec<tract::TValue>> = vec![tract::TVec::new(); self.outputs.len()];
         for start in (0..rows).step_by(self.batch) {
-            // The last batch is filled up with its last row, so that every batch has the same size.
-            let take: Vec<usize> = (start..start + self.batch).map(|i| i.min(rows - 1)).collect();
-            let kept = self.batch.min(rows - start);
-            let batch: Vec<Tensor> = inputs.iter().map(|t| t.select(&take)).collect();
-            for (column, output) in columns.iter_mut().zip(guard("cannot be run", || run(&self.plan, &batch))?) {
-                if output.shape().first() != Some(&self.batch) {
-                    let message =
-                        format!("an output has shape {:?}, {} rows were expected", output.shape(), self.batch);
-                    return Err(Error::invalid("model", message));
-                }
-                column.push(output.select(&(0..kept).collect::<Vec<_>>()));
-            }
+            let outputs = guard("cannot be run", || {
+                let batch = inputs.iter().zip(&self.shapes);
+                let batch = batch.map(|(t, shape)| rows::feed(t, start, self.batch, shape));
+                self.plan.run(batch.collect::<anyhow::Result<_>>()?)
+            })?;
+            columns.iter_mut().zip(outputs).for_each(|(column, output)| column.push(output));
         }
         let named = self.outputs.iter().cloned().zip(columns);
-        named.filter(|(_, c)| !c.is_empty()).map(|(name, column)| Ok((name, Tensor::concat(&column)?))).collect()
+        named.map(|(name, column)| Ok((name, self.column(&column, rows)?))).collect()
+    }
+
+    /// One output of all batches as rows.
+    fn column(&self, parts: &[tract::TValue], rows: usize) -> Result<Tensor> {
+        let whole = parts[0].shape();
+        let refuse = |what: String| Error::invalid("model", format!("an output has shape {whole:?}, {what}"));
+        if parts.iter().any(|part| part.shape() != whole) {
+            return Err(refuse("and another one for other values".to_owned()));
+        }
+        let shape = if self.sample_axis { whole.get(1..) } else { Some(whole) };
+        let shape = shape.filter(|_| !self.sample_axis || whole[0] == self.batch);
+        let shape = shape.ok_or_else(|| refuse(format!("{} rows were expected", self.batch)))?;
+        guard("cannot be read", || rows::gather(parts, rows, shape))
     }
 
     /// The judged output for rows of every input, `[n, size]`.
@@ -138,8 +156,9 @@ impl Model {
             let message = format!("{} names were found, the model gives {size} scores", own.classes.len());
             return Err(Error::invalid("signature.output.classes", message));
         }
-        let looks = looks_like(graph.last_operator(&self.signature.output.name), &scores, declared.task);
+        let looks = looks_like(graph.kind_of(&self.signature.output.name), &scores, declared.task);
         let kind = own.kind.unwrap_or(looks);
+        let (classes, labels) = self.classes(graph, declared, size)?;
         let contradiction = matches!(
             (kind, looks),
             (OutputKind::Logits, OutputKind::Probabilities) | (OutputKind::Probabilities, OutputKind::Logits)
@@ -150,8 +169,29 @@ impl Model {
         }
         let task = if kind == OutputKind::Value { Task::Regression } else { Task::Classification };
         self.signature.task = declared.task.unwrap_or(task);
-        self.signature.output = Output { kind, size, classes: own.classes.clone(), ..self.signature.output.clone() };
+        self.signature.output = Output { kind, size, classes, labels, ..self.signature.output.clone() };
         Ok(())
+    }
+
+    /// Class names and integer labels: the caller's, else the file's. Integers other than 0, 1, 2... also name the
+    /// classes where nobody else does.
+    fn classes(&self, graph: &Graph, declared: &Declared, size: usize) -> Result<(Vec<String>, Vec<i64>)> {
+        let own = &declared.output;
+        let (names, mut labels) = match graph.labels(&self.signature.output.name, size) {
+            Some(Labels::Names(names)) => (names, Vec::new()),
+            Some(Labels::Ints(labels)) if (0i64..).zip(&labels).any(|(i, label)| i != *label) => {
+                (labels.iter().map(i64::to_string).collect(), labels)
+            }
+            _ => Default::default(),
+        };
+        if !own.labels.is_empty() {
+            labels.clone_from(&own.labels);
+        }
+        if !labels.is_empty() && labels.len() != size {
+            let message = format!("{} labels were found, the model gives {size} scores", labels.len());
+            return Err(Error::invalid("signature.output.labels", message));
+        }
+        Ok((if own.classes.is_empty() { names } else { own.classes.clone() }, labels))
     }
 
     /// Four rows inside the declared ranges, the same for every model of these inputs.
@@ -168,19 +208,19 @@ impl Model {
                 DType::I32 => Tensor::I32(ArrayD::zeros(shape)),
                 DType::I64 => Tensor::I64(ArrayD::zeros(shape)),
                 DType::Bool => Tensor::Bool(ArrayD::from_elem(shape, false)),
-                DType::U8 | DType::Text => Tensor::U8(ArrayD::zeros(shape)),
+                DType::U8 => Tensor::U8(ArrayD::zeros(shape)),
+                DType::Text => Tensor::Text(ArrayD::from_elem(shape, String::new())),
             }
         };
         self.signature.inputs.iter().map(|input| (input.name.clone(), draw(input))).collect()
     }
 }
 
-/// What the judged output seems to hold.
-fn looks_like(operator: Option<&str>, scores: &Array2<f32>, task: Option<Task>) -> OutputKind {
-    match (task, scores.ncols(), operator) {
+/// What the judged output seems to hold: what the operator behind it says, else what its values look like.
+fn looks_like(said: Option<OutputKind>, scores: &Array2<f32>, task: Option<Task>) -> OutputKind {
+    match (task, scores.ncols(), said) {
         (Some(Task::Regression), ..) | (None, 1, _) => OutputKind::Value,
-        (_, _, Some("Softmax")) => OutputKind::Probabilities,
-        (_, _, Some("Gemm" | "MatMul" | "LogSoftmax" | "Conv")) => OutputKind::Logits,
+        (_, _, Some(kind)) => kind,
         _ => {
             let sums = scores.rows().into_iter().all(|r| (r.sum() - 1.0).abs() < 1e-3);
             let bounded = scores.iter().all(|v| (-1e-6..=1.0 + 1e-6).contains(v));
@@ -191,20 +231,20 @@ fn looks_like(operator: Option<&str>, scores: &Array2<f32>, task: Option<Task>) 
 
 /// The batch that the file fixes, or the fastest one.
 fn compute_batch(graph: &Graph) -> Result<usize> {
-    let fixed: Vec<usize> = graph.inputs.iter().filter_map(|p| p.axes.first()?.fixed()).collect();
-    match fixed.as_slice() {
-        [] if graph.operators.contains_key("Conv") => Ok(1),
-        [] => Ok(DENSE_BATCH),
-        [n, rest @ ..] if *n > 0 && rest.iter().all(|m| m == n) => Ok(*n),
-        _ => Err(Error::invalid("model", format!("the inputs fix different batches: {fixed:?}"))),
+    let first = graph.inputs[0].axes.first();
+    match first.and_then(Axis::fixed) {
+        _ if !graph.has_sample_axis() => Ok(1),
+        Some(0) => Err(Error::invalid("model", "the inputs fix a batch of 0 rows")),
+        Some(n) => Ok(n),
+        None if graph.operators.contains_key("Conv") => Ok(1),
+        None => Ok(DENSE_BATCH),
     }
 }
 
-fn plan(graph: &Graph, inputs: &[Input], batch: usize) -> anyhow::Result<Plan> {
-    let mut model = tract_onnx::onnx().model_for_proto_model(&graph.proto)?;
-    for (i, input) in inputs.iter().enumerate() {
-        let shape: Vec<usize> = std::iter::once(batch).chain(input.shape.iter().copied()).collect();
-        model = model.with_input_fact(i, InferenceFact::dt_shape(datum_type(input.dtype), &shape))?;
+fn plan(graph: &Graph, inputs: &[Input], shapes: &[Vec<usize>]) -> anyhow::Result<Plan> {
+    let mut model = onnx::reader().model_for_proto_model(&graph.proto)?;
+    for (i, (input, shape)) in inputs.iter().zip(shapes).enumerate() {
+        model = model.with_input_fact(i, InferenceFact::dt_shape(rows::datum_type(input.dtype), shape))?;
     }
     // Output shapes that the file states for another batch would contradict this one.
     for i in 0..graph.outputs.len() {
@@ -212,56 +252,9 @@ fn plan(graph: &Graph, inputs: &[Input], batch: usize) -> anyhow::Result<Plan> {
     }
     let mut typed = model.into_typed()?;
     preprocess::prepend(&mut typed, inputs)?;
+    let mut typed = typed.into_decluttered()?;
+    softmax::settle(&mut typed)?;
     typed.into_optimized()?.into_runnable()
-}
-
-fn run(plan: &Plan, inputs: &[Tensor]) -> anyhow::Result<Vec<Tensor>> {
-    let inputs = inputs.iter().map(|t| Ok(to_tract(t)?.into())).collect::<anyhow::Result<tract::TVec<_>>>()?;
-    plan.run(inputs)?.iter().map(|t| from_tract(t)).collect()
-}
-
-fn datum_type(dtype: DType) -> DatumType {
-    match dtype {
-        DType::F32 => DatumType::F32,
-        DType::F64 => DatumType::F64,
-        DType::I32 => DatumType::I32,
-        DType::I64 => DatumType::I64,
-        DType::U8 => DatumType::U8,
-        DType::Bool => DatumType::Bool,
-        DType::Text => DatumType::String,
-    }
-}
-
-fn to_tract(tensor: &Tensor) -> anyhow::Result<tract::Tensor> {
-    fn of<T: tract::Datum + Copy>(a: &ArrayD<T>) -> anyhow::Result<tract::Tensor> {
-        let values: Vec<T> = a.iter().copied().collect();
-        tract::Tensor::from_shape(a.shape(), &values)
-    }
-    match tensor {
-        Tensor::F32(a) => of(a),
-        Tensor::F64(a) => of(a),
-        Tensor::I32(a) => of(a),
-        Tensor::I64(a) => of(a),
-        Tensor::U8(a) => of(a),
-        Tensor::Bool(a) => of(a),
-        Tensor::Text(_) => anyhow::bail!("text inputs are not supported"),
-    }
-}
-
-fn from_tract(tensor: &tract::Tensor) -> anyhow::Result<Tensor> {
-    fn of<T: tract::Datum + Clone>(t: &tract::Tensor) -> anyhow::Result<ArrayD<T>> {
-        let values: Vec<T> = t.to_plain_array_view::<T>()?.iter().cloned().collect();
-        Ok(ArrayD::from_shape_vec(t.shape().to_vec(), values)?)
-    }
-    Ok(match tensor.datum_type() {
-        DatumType::F64 => Tensor::F64(of(tensor)?),
-        DatumType::I32 => Tensor::I32(of(tensor)?),
-        DatumType::I64 => Tensor::I64(of(tensor)?),
-        DatumType::U8 => Tensor::U8(of(tensor)?),
-        DatumType::Bool => Tensor::Bool(of(tensor)?),
-        DatumType::String => Tensor::Text(of(tensor)?),
-        _ => Tensor::F32(of(tensor.cast_to_dt(DatumType::F32)?.as_ref())?),
-    })
 }
 
 /// The tensor as `dtype`: uint8 pictures become floats in [0, 1]; otherwise only what loses nothing.

@@ -1,13 +1,15 @@
 //! What an ONNX file says of itself, read without running anything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use tract_onnx::Onnx;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
 use tract_onnx::pb::type_proto::Value as TypeValue;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto, ValueInfoProto};
 use tract_onnx::prelude::Framework;
 
+use super::{half, ml};
 use crate::error::{Error, Result};
 use crate::tensor::DType;
 
@@ -33,7 +35,7 @@ impl Axis {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port {
     pub name: String,
-    /// `None` where the type is one that assay does not carry, such as float16.
+    /// `None` where the type is one that assay does not carry, such as a map; float16 counts as float32.
     pub dtype: Option<DType>,
     pub axes: Vec<Axis>,
 }
@@ -57,43 +59,64 @@ impl Graph {
         if onnx.is_empty() {
             return Err(refuse("is empty; an ONNX file was expected"));
         }
-        let proto = tract_onnx::onnx()
+        let reader = reader();
+        let mut proto = reader
             .proto_model_for_read(&mut &onnx[..])
             .map_err(|e| refuse(&format!("is not an ONNX file, or is cut off: {e:#}")))?;
+        let opsets: BTreeMap<String, i64> = proto.opset_import.iter().map(|o| (o.domain.clone(), o.version)).collect();
         let mut walk = Walk::default();
         walk.model(&proto)?;
+        let unknown = walk.unknown(&reader, &opsets);
+        if !unknown.is_empty() {
+            return Err(refuse(&format!("uses operators that cannot be run: {}", unknown.join(", "))));
+        }
+        half::widen(&mut proto);
         let Some(graph) = &proto.graph else { return Err(refuse("holds no graph; is it an ONNX file?")) };
         let given = |name: &str| graph.initializer.iter().any(|t| t.name == name);
         let inputs: Vec<Port> = graph.input.iter().filter(|i| !given(&i.name)).map(port).collect();
-        let outputs: Vec<Port> = graph.output.iter().map(port).collect();
+        let outputs: Vec<Port> = graph.output.iter().map(|o| scores_of_map(port(o), graph)).collect();
         if inputs.is_empty() || outputs.is_empty() {
             let found = format!("has {} inputs and {} outputs; one of each is the least", inputs.len(), outputs.len());
             return Err(refuse(&found));
         }
-        let known = tract_onnx::onnx().op_register.0;
-        let runs = |op: &String| known.contains_key(op) && !walk.foreign.contains(op);
-        let unknown: Vec<&str> = walk.operators.keys().filter(|op| !runs(op)).map(String::as_str).collect();
-        if !unknown.is_empty() {
-            return Err(refuse(&format!("uses operators that cannot be run: {}", unknown.join(", "))));
+        let mut operators = BTreeMap::new();
+        for ((_, operator), count) in walk.operators {
+            *operators.entry(operator).or_default() += count;
         }
-        let opsets = proto.opset_import.iter().map(|o| (o.domain.clone(), o.version)).collect();
-        Ok(Self { inputs, outputs, operators: walk.operators, opsets, parameters: walk.parameters, proto })
+        Ok(Self { inputs, outputs, operators, opsets, parameters: walk.parameters, proto })
     }
 
-    /// The operator that makes `output`, looking through operators that only move values.
-    pub fn last_operator(&self, output: &str) -> Option<&str> {
-        let graph = self.proto.graph.as_ref()?;
-        let mut name = output;
-        // A graph without cycles ends the walk; a malicious one is cut off by its own number of nodes.
-        for _ in 0..=graph.node.len() {
-            let node = graph.node.iter().find(|n| n.output.iter().any(|o| o == name))?;
-            match node.op_type.as_str() {
-                "Identity" | "Cast" | "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" => name = node.input.first()?,
-                other => return Some(other),
-            }
-        }
-        None
+    /// Whether axis 0 of every input is the sample axis: open under one name (or under none), or fixed to one length.
+    /// Where the inputs differ there (a sequence beside a state, a scalar), no axis is known to be the samples', so one
+    /// sample is one run of the whole graph.
+    pub fn has_sample_axis(&self) -> bool {
+        let mut fixed = None;
+        let mut name: Option<&str> = None;
+        let open = self.inputs.iter().filter(|i| matches!(i.axes.first(), Some(Axis::Open(_)))).count();
+        (open == 0 || open == self.inputs.len())
+            && self.inputs.iter().all(|input| match input.axes.first() {
+                Some(Axis::Fixed(n)) => *fixed.get_or_insert(*n) == *n,
+                Some(Axis::Open(own)) => own.is_empty() || *name.get_or_insert(own) == own,
+                None => false,
+            })
     }
+}
+
+/// tract's reader with assay's operators. What a file says of shapes inside of it is left aside: it names a batch that
+/// the compute batch would contradict.
+pub(super) fn reader() -> Onnx {
+    let mut reader = tract_onnx::onnx().with_ignore_value_info(true);
+    ml::register(&mut reader);
+    reader
+}
+
+/// A list of maps from class to score, which a ZipMap makes, is read as the table of the scores.
+fn scores_of_map(mut port: Port, graph: &GraphProto) -> Port {
+    if graph.node.iter().any(|n| n.op_type == "ZipMap" && n.output.contains(&port.name)) {
+        port.dtype = Some(DType::F32);
+        port.axes = vec![Axis::Open(String::new()); 2];
+    }
+    port
 }
 
 /// Most elements that the bytes of a tensor can stand for (4-bit types hold two a byte), so that a declared shape
@@ -136,15 +159,26 @@ fn dtype(code: i32) -> Option<DType> {
 /// Walks every place where a tensor or a node can stand.
 #[derive(Default)]
 struct Walk {
-    operators: BTreeMap<String, u32>,
-    /// Operators outside of ONNX's own domain. tract has some of `ai.onnx.ml`, but its tree ensembles do not answer as
-    /// onnxruntime's do, so none is trusted.
-    foreign: BTreeSet<String>,
+    /// Nodes by domain and operator.
+    operators: BTreeMap<(String, String), u32>,
     nodes: usize,
     parameters: u64,
 }
 
 impl Walk {
+    /// Operators that do not run, with the opset (or the domain) that they come from.
+    fn unknown(&self, reader: &Onnx, opsets: &BTreeMap<String, i64>) -> Vec<String> {
+        let opset = |domain: &str| opsets.get(domain).copied().unwrap_or(0);
+        let name = |(domain, operator): &(String, String)| match domain.as_str() {
+            // Operators of the domain ai.onnx.ml are not ONNX's own, whatever a file says.
+            "" | "ai.onnx" if reader.op_register.0.contains_key(operator) && !ml::knows(operator) => None,
+            "" | "ai.onnx" => Some(format!("{operator} (opset {})", opset("").max(opset("ai.onnx")))),
+            ml::DOMAIN if ml::knows(operator) => None,
+            domain => Some(format!("{domain}.{operator} (opset {})", opset(domain))),
+        };
+        self.operators.keys().filter_map(name).collect()
+    }
+
     fn model(&mut self, model: &ModelProto) -> Result<()> {
         model.graph.iter().try_for_each(|g| self.graph(g))?;
         model.functions.iter().flat_map(|f| &f.node).try_for_each(|n| self.node(n))?;
@@ -178,10 +212,7 @@ impl Walk {
             let what = "the number of nodes in the model".to_owned();
             return Err(Error::Exhausted { limit: "model_nodes".to_owned(), value: NODES_MAX as u64, what });
         }
-        *self.operators.entry(node.op_type.clone()).or_default() += 1;
-        if !matches!(node.domain.as_str(), "" | "ai.onnx") {
-            self.foreign.insert(node.op_type.clone());
-        }
+        *self.operators.entry((node.domain.clone(), node.op_type.clone())).or_default() += 1;
         for attribute in &node.attribute {
             attribute.t.iter().chain(&attribute.tensors).try_for_each(|t| self.tensor(t))?;
             attribute.sparse_tensor.iter().chain(&attribute.sparse_tensors).try_for_each(|t| self.sparse(t))?;

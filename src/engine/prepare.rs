@@ -101,6 +101,11 @@ fn bounded(tensor: &Tensor, input: &Input) -> Result<()> {
 fn answer(expected: &Expected, signature: &Signature) -> Result<Answer> {
     let output = &signature.output;
     let index = |class: &Class| match class {
+        Class::Index(i) if !output.labels.is_empty() => {
+            output.labels.iter().position(|l| u64::try_from(*l) == Ok(*i)).ok_or_else(|| {
+                Error::invalid("class", format!("label {i} was found, the model's labels are {:?}", output.labels))
+            })
+        }
         Class::Index(i) => usize::try_from(*i).ok().filter(|i| *i < output.size).ok_or_else(|| {
             Error::invalid(
                 "class",

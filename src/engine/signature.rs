@@ -50,7 +50,7 @@ pub struct Input {
     /// As in the ONNX graph.
     pub name: String,
     pub dtype: DType,
-    /// Lengths of the axes after the sample axis.
+    /// Lengths of the axes after the sample axis; of all axes where the graph's inputs share none (one case, one run).
     pub shape: Vec<usize>,
     pub layout: Layout,
     /// Bounds in probe space; `None` is unbounded.
@@ -169,6 +169,10 @@ pub struct Output {
     /// Class names in the order of the scores; empty where nobody said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
+    /// The integers that stand for the classes in the file, where they are not 0, 1, 2...: an integer label of a case is
+    /// then one of these, and no index.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<i64>,
 }
 
 /// What the scores are.

@@ -144,7 +144,8 @@ fn answers_fit(signature: &Signature, summary: &Summary) -> Result<()> {
     if answers.values > 0 {
         return refuse("the suite expects values, the model gives classes; are the labels floats?".to_owned());
     }
-    if let Some((index, id)) = answers.largest.as_ref().filter(|(index, _)| *index >= output.size as u64) {
+    let beyond = |index: u64| output.labels.is_empty() && index >= output.size as u64;
+    if let Some((index, id)) = answers.largest.as_ref().filter(|(index, _)| beyond(*index)) {
         return refuse(format!("case {id} has the label {index}, the model has classes 0 to {}", output.size - 1));
     }
     if let Some((name, id)) = answers.names.iter().find(|(name, _)| !output.classes.contains(name)) {

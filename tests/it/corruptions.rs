@@ -86,7 +86,8 @@ fn photographs(folder: &Path, every: usize) -> Vec<Pixels> {
         geometry: vec![Geometry::Resize(resize), Geometry::Crop(Crop { center: 224 })],
         preprocess: Vec::new(),
     };
-    let output = Output { name: String::new(), kind: OutputKind::Logits, size: 1000, classes: Vec::new() };
+    let output =
+        Output { name: String::new(), kind: OutputKind::Logits, size: 1000, classes: Vec::new(), labels: Vec::new() };
     let signature = Signature { task: Task::Classification, inputs: vec![input], output };
     let cases = data::read(&folder.join("data/photos").display().to_string()).unwrap();
     let photograph = |case: &data::Case| match &prepare(case, &signature).unwrap().inputs["image"] {

@@ -1,0 +1,68 @@
+//! Softmax whose bits do not depend on where a row lies in memory. tract's sums in vectors from the first aligned
+//! address on, so that a row of three classes has other bits at another place of the batch.
+
+use tract_onnx::prelude::{DatumType, TypedModel};
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::nn::{Softmax, SoftmaxKind};
+
+/// Replaces tract's float32 softmax over one axis.
+pub(super) fn settle(model: &mut TypedModel) -> TractResult<()> {
+    for id in model.eval_order()? {
+        let node = model.node(id);
+        let Some(softmax) = node.op_as::<Softmax>() else { continue };
+        let float = node.outputs[0].fact.datum_type == DatumType::F32 && softmax.quant_output_dt.is_none();
+        if let (&[axis], true) = (&*softmax.axes, float) {
+            let log = softmax.kind == SoftmaxKind::LogSoftmax;
+            model.node_mut(id).op = Box::new(InOrder { axis, log });
+        }
+    }
+    Ok(())
+}
+
+/// Softmax along an axis, or its logarithm, summed from the first to the last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct InOrder {
+    axis: usize,
+    log: bool,
+}
+
+impl Op for InOrder {
+    fn name(&self) -> StaticName {
+        "SoftmaxInOrder".into()
+    }
+
+    fn as_typed(&self) -> Option<&dyn TypedOp> {
+        Some(self)
+    }
+}
+
+impl EvalOp for InOrder {
+    fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
+        self.eval(&EvalContext::out_of_plan(), inputs).map(Some)
+    }
+
+    fn eval(&self, _: &EvalContext, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let mut y = inputs.remove(0).into_tensor();
+        for mut row in y.to_plain_array_view_mut::<f32>()?.lanes_mut(tract_ndarray::Axis(self.axis)) {
+            let top = row.iter().copied().fold(f32::MIN, f32::max);
+            let sum: f32 = row.iter().map(|v| (v - top).exp()).sum();
+            let log = sum.ln();
+            row.mapv_inplace(|v| if self.log { v - top - log } else { (v - top).exp() / sum });
+        }
+        Ok(tvec![y.into_tvalue()])
+    }
+}
+
+impl TypedOp for InOrder {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec![DatumType::F32.fact(inputs[0].shape.iter())])
+    }
+
+    fn as_op(&self) -> &dyn Op {
+        self
+    }
+
+    fn as_op_mut(&mut self) -> &mut dyn Op {
+        self
+    }
+}
