@@ -18,7 +18,8 @@ pub(super) fn points(manual: &Manual, given: Map<String, Value>) -> Result<Vec<M
     let mut violations = Violations::default();
     let mut points = vec![Map::new()];
     for (key, property) in &properties {
-        let value = given.remove(key).or_else(|| property.get("default").cloned()).unwrap_or(Value::Null);
+        let default = || property.get("default").cloned().map(whole);
+        let value = given.remove(key).or_else(default).unwrap_or(Value::Null);
         let values = violations.catch(spread(property, value).map_err(|e| e.under(&format!("params.{key}"))))?;
         points = cross(points, key, &values.unwrap_or_default());
         if points.len() > POINTS_MAX {
