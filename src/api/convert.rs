@@ -99,7 +99,7 @@ fn tensor_from_pb(tensor: pb::Tensor) -> Result<Tensor> {
     }
 }
 
-fn tensor_to_pb(tensor: &Tensor) -> pb::Tensor {
+pub(super) fn tensor_to_pb(tensor: &Tensor) -> pb::Tensor {
     let text = if let Tensor::Text(a) = tensor { a.iter().cloned().collect() } else { Vec::new() };
     pb::Tensor {
         data_type: dtype_to_pb(tensor.dtype()).into(),
@@ -254,6 +254,7 @@ pub(super) fn job_to_pb(job: &JobRecord, progress: Option<&Progress>) -> pb::Job
         create_time: timestamp(job.created),
         end_time: timestamp(job.ended),
         progress: progress.map(progress_to_pb),
+        estimate: None,
     }
 }
 
@@ -291,6 +292,6 @@ pub(super) fn artifact_to_pb(job: &str, artifact: &ArtifactRecord) -> pb::Artifa
         data_type: dtype_to_pb(artifact.dtype).into(),
         shape: artifact.shape.iter().map(|d| *d as u64).collect(),
         size_bytes: artifact.size,
-        sha256: String::new(),
+        sha256: artifact.sha256.clone(),
     }
 }

@@ -9,13 +9,15 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
-use super::convert::{artifact_to_pb, check_from_pb, job_to_pb, progress_to_pb, state_to_pb, verdict_to_pb};
+use super::convert::{
+    artifact_to_pb, check_from_pb, job_to_pb, progress_to_pb, state_to_pb, tensor_to_pb, verdict_to_pb,
+};
 use super::pb::{self, job_service_server::JobService};
 use super::report::report_to_pb;
 use super::{CHUNK_MAX, Reply, Service};
 use crate::error::{Error, Result};
 use crate::lab::records::JobSpec;
-use crate::lab::{Message, Progress};
+use crate::lab::{Message, Progress, Replayed};
 
 /// A stream says at least this often that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -35,9 +37,14 @@ impl JobService for Service {
         let pb::CreateJobRequest { spec, request_id, validate_only } = request.into_inner();
         let spec = spec_from_pb(spec.ok_or_else(|| Error::invalid("spec", "is missing"))?)?;
         let created = self.lab.create_job(tenant, spec, &request_id, validate_only).await?;
+        let estimate = validate_only.then(|| pb::Estimate {
+            queries: created.queries,
+            seconds: created.seconds / f64::from(self.slots.max(1)),
+            memory_bytes: created.memory,
+        });
         let progress =
             Progress { shards_total: created.shards, verdicts_total: created.verdicts, ..Progress::default() };
-        Ok(job_to_pb(&created.job, Some(&progress)).into())
+        Ok(pb::Job { estimate, ..job_to_pb(&created.job, Some(&progress)) }.into())
     }
 
     async fn get_job(&self, request: Request<pb::GetJobRequest>) -> Reply<pb::Job> {
@@ -108,6 +115,16 @@ impl JobService for Service {
         let verdicts = verdicts.into_iter().map(|v| verdict_to_pb(v, &checks, job.spec.seed)).collect();
         let next_page_token = if next == 0 { String::new() } else { next.to_string() };
         Ok(pb::ListResultsResponse { verdicts, next_page_token }.into())
+    }
+
+    async fn replay_case(&self, request: Request<pb::ReplayCaseRequest>) -> Reply<pb::ReplayCaseResponse> {
+        let tenant = self.tenant(&request);
+        let pb::ReplayCaseRequest { name, case_id, check, include_arrays } = request.into_inner();
+        let Replayed { job, checks, verdicts, arrays, identical } =
+            self.lab.replay(tenant, &name, &case_id, &check).await?;
+        let verdicts = verdicts.into_iter().map(|v| verdict_to_pb(v, &checks, job.spec.seed)).collect();
+        let arrays = arrays.iter().filter(|_| include_arrays).map(|(n, a)| (n.clone(), tensor_to_pb(a))).collect();
+        Ok(pb::ReplayCaseResponse { verdicts, identical, arrays }.into())
     }
 
     async fn get_report(&self, request: Request<pb::GetReportRequest>) -> Reply<pb::Report> {

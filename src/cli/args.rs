@@ -299,6 +299,20 @@ pub(super) enum Job {
         #[arg(long, default_value = SERVER)]
         server: String,
     },
+    /// Judge one case of a job again; exit code 3 if the verdicts are not the job's to the bit.
+    Replay {
+        name: String,
+        /// Id of the case.
+        case: String,
+        /// SPEC of the check; may be left out if the job has one.
+        #[arg(long, value_name = "SPEC", default_value = "")]
+        check: String,
+        /// Write the arrays of the case to DIR/replay.npz.
+        #[arg(long, value_name = "DIR")]
+        artifacts: Option<PathBuf>,
+        #[arg(long, default_value = SERVER)]
+        server: String,
+    },
     /// End a job early; what is judged stays.
     Cancel {
         name: String,

@@ -12,7 +12,7 @@ use super::client::{Client, answer};
 use super::run::Cases;
 use crate::api::{pb, tensor_from_bytes};
 use crate::error::{Error, Result};
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 
 /// Cases of which pictures are written.
 const PICTURES: u64 = 16;
@@ -23,7 +23,7 @@ const ON_PAGE: u64 = 6;
 /// PNG files by check, case and point; point 0 of check `None` is the clean picture.
 pub(super) type Pictures = BTreeMap<(Option<u32>, u64, usize), Vec<u8>>;
 
-fn failed(path: &Path, e: impl std::fmt::Display) -> Error {
+pub(super) fn failed(path: &Path, e: impl std::fmt::Display) -> Error {
     Error::invalid("artifacts", format!("{}: {e}", path.display()))
 }
 
@@ -96,14 +96,7 @@ async fn rows(client: &mut Client, parts: &[&pb::Artifact], cases: &Cases, out: 
             let mut shape = vec![cases.len()];
             shape.extend((per_case > 1).then_some(per_case));
             shape.extend(&chunk.shape()[1..]);
-            let kind = match chunk.dtype() {
-                crate::tensor::DType::F64 => "<f8",
-                crate::tensor::DType::I32 => "<i4",
-                crate::tensor::DType::I64 => "<i8",
-                crate::tensor::DType::U8 => "|u1",
-                _ => "<f4",
-            };
-            out.write_all(&header(kind, &shape)).map_err(written)?;
+            out.write_all(&header(kind(&chunk), &shape)).map_err(written)?;
             row = per_case * chunk.shape()[1..].iter().product::<usize>() * chunk.dtype().size();
             begun = true;
         }
@@ -129,12 +122,23 @@ fn points(part: &pb::Artifact, parts: &[&pb::Artifact], cases: &Cases) -> usize 
 }
 
 /// Probe space: uint8 pictures as value / 255.
-fn as_numpy(tensor: Tensor) -> Tensor {
+pub(super) fn as_numpy(tensor: Tensor) -> Tensor {
     if let Tensor::U8(a) = tensor { Tensor::F32(a.mapv(|v| f32::from(v) / 255.0)) } else { tensor }
 }
 
+/// numpy's word for a tensor's type.
+pub(super) fn kind(tensor: &Tensor) -> &'static str {
+    match tensor.dtype() {
+        DType::F64 => "<f8",
+        DType::I32 => "<i4",
+        DType::I64 => "<i8",
+        DType::U8 => "|u1",
+        _ => "<f4",
+    }
+}
+
 /// The start of an `.npy` file (numpy's NEP 1, version 1).
-fn header(kind: &str, shape: &[usize]) -> Vec<u8> {
+pub(super) fn header(kind: &str, shape: &[usize]) -> Vec<u8> {
     let lengths: String = shape.iter().map(|n| format!("{n}, ")).collect();
     let mut text = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({lengths}), }}");
     // Ten bytes stand before the text; the data begin at a multiple of 64.

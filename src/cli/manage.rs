@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::args::{Catalog, Job, Model, Output, Suite};
 use super::client::{Client, answer, file, signature};
-use super::{Ended, run, serve};
+use super::{Ended, replay, run, serve};
 use crate::api::{pb, struct_to_map};
 use crate::data;
 use crate::error::{Error, Result};
@@ -207,6 +207,11 @@ pub(super) async fn job(args: Job) -> Result<Ended> {
         Job::Get { name, server } => {
             let mut client = Client::connect(Some(&server), 0).await?;
             line(&answer(client.jobs.get_job(pb::GetJobRequest { name }).await)?);
+        }
+        Job::Replay { name, case, check, artifacts, server } => {
+            let include_arrays = artifacts.is_some();
+            let request = pb::ReplayCaseRequest { name, case_id: case, check, include_arrays };
+            return replay::replay(&server, request, artifacts.as_deref()).await;
         }
         Job::Cancel { name, server } => {
             let mut client = Client::connect(Some(&server), 0).await?;

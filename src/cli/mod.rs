@@ -13,6 +13,7 @@ mod manage;
 mod markdown;
 mod output;
 mod progress;
+mod replay;
 mod run;
 mod serve;
 mod sheet;

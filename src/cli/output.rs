@@ -66,10 +66,26 @@ impl Lines {
         let mut verdicts = self.waiting.remove(&case).unwrap_or_default();
         // Stable, so that the points of a check stay in their order.
         verdicts.sort_by_key(|v| v.check_index);
-        let mut out = BufWriter::new(std::io::stdout().lock());
-        let written = verdicts.into_iter().try_for_each(|v| writeln!(out, "{}", line(v))).and_then(|()| out.flush());
-        written.map_err(|e| Error::internal("writing to stdout", e))
+        self::verdicts(verdicts)
     }
+}
+
+/// Verdicts as lines, in the order given.
+pub(super) fn verdicts(verdicts: Vec<pb::Verdict>) -> Result<()> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let written = verdicts.into_iter().try_for_each(|v| writeln!(out, "{}", line(v))).and_then(|()| out.flush());
+    written.map_err(|e| Error::internal("writing to stdout", e))
+}
+
+/// What a job would take, for `--dry-run`.
+pub(super) fn estimate(job: &pb::Job, cases: u64) {
+    let progress = job.progress.unwrap_or_default();
+    let (verdicts, shards) = (progress.verdicts_total, progress.shards_total);
+    println!("{cases} cases, {verdicts} verdicts in {shards} shards");
+    if let Some(pb::Estimate { queries, seconds, memory_bytes }) = job.estimate {
+        println!("{queries} rows through the model, about {seconds:.1} s; {} MiB a slot", memory_bytes >> 20);
+    }
+    println!("nothing was started");
 }
 
 /// A number as JSON, without a fraction where it has none.

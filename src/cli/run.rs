@@ -67,9 +67,7 @@ async fn judge(
     let ask = Ask { checks, gates, seed: args.ask.seed, limit: None, baseline: job };
     let job = create(client, &model.name, &suite.name, &ask, keep, "", args.dry_run).await?;
     if args.dry_run {
-        let progress = job.progress.unwrap_or_default();
-        let (verdicts, shards) = (progress.verdicts_total, progress.shards_total);
-        println!("{verdicts} verdicts in {shards} shards; {} cases; nothing was started", suite.case_count);
+        output::estimate(&job, suite.case_count);
         return Ok(Ended::Passed);
     }
     show(client, &job, &args.show, baseline).await

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ndarray::{Array2, ArrayD};
 use tract_onnx::prelude as tract;
@@ -19,6 +20,9 @@ type Plan = Arc<tract::RunnableModel<tract::TypedFact, Box<dyn tract::TypedOp>>>
 
 /// Rows that go through a graph without convolutions at once; with them tract is fastest row by row.
 const DENSE_BATCH: usize = 16;
+
+/// How long the pace of a model is measured, at most, once it has run.
+const PACE_TIME: Duration = Duration::from_millis(200);
 
 /// A model that runs: probe space in, outputs out, always in batches of one fixed size.
 pub struct Model {
@@ -192,6 +196,20 @@ impl Model {
             return Err(Error::invalid("signature.output.labels", message));
         }
         Ok((if own.classes.is_empty() { names } else { own.classes.clone() }, labels))
+    }
+
+    /// Seconds that one row takes on this machine now, from a few runs of the made-up rows that inspection uses.
+    pub fn pace(&self) -> Result<f64> {
+        let sample = self.sample();
+        let rows = self.bind(&sample)?.1.next_multiple_of(self.batch);
+        let (began, mut runs) = (Instant::now(), 0u32);
+        while runs == 0 || (runs < 10 && began.elapsed() < PACE_TIME) {
+            self.predict(&sample)?;
+            runs += 1;
+        }
+        #[allow(clippy::cast_precision_loss)]
+        let all = (rows.max(1) as f64) * f64::from(runs);
+        Ok(began.elapsed().as_secs_f64() / all)
     }
 
     /// Four rows inside the declared ranges, the same for every model of these inputs.

@@ -20,6 +20,9 @@ pub struct Created {
     pub shards: u64,
     pub verdicts: u64,
     pub queries: u64,
+    /// Estimated seconds of one slot for all of it, and bytes of memory that a slot takes.
+    pub seconds: f64,
+    pub memory: u64,
 }
 
 impl Lab {
@@ -53,6 +56,7 @@ impl Lab {
             created.job = self.get(&key, &created.job.name).await?.1;
         }
         if created.job.state == State::Running {
+            self.offer(&created.job).await?;
             self.recover(&created.job).await?;
         }
         Ok(created)
@@ -85,6 +89,10 @@ impl Lab {
         let plan = Plan::new(cases, checks.len());
         within("queued_shards", self.limits().queued_shards, plan.len(), "the number of shards of the job")?;
         let points: u64 = checks.iter().map(|c| c.len() as u64).sum();
+        let queries = cases * points;
+        #[allow(clippy::cast_precision_loss)]
+        let seconds = queries as f64 * model.inspection.seconds_per_row;
+        let memory = model.inspection.memory;
         let job = JobRecord {
             name: String::new(),
             spec,
@@ -98,7 +106,7 @@ impl Lab {
             slices: suite.summary.slices,
             counts: BTreeMap::new(),
         };
-        Ok(Created { job, shards: plan.len(), verdicts: cases * points, queries: cases * points })
+        Ok(Created { job, shards: plan.len(), verdicts: queries, queries, seconds, memory })
     }
 
     /// Refuses a baseline that is not finished or is of other cases, and gates that it has nothing for.
@@ -156,6 +164,7 @@ impl Lab {
         for artifact in results::artifacts(self, &job.name).await? {
             self.engine().blobs.delete(&artifact.digest).await?;
         }
+        self.withdraw(&job).await?;
         self.engine().queue.forget(name).await?;
         self.engine().log.forget(name).await?;
         self.engine().meta.delete(&key_of(name)?, Expect::Any).await?;

@@ -7,7 +7,9 @@ mod models;
 mod names;
 mod pool;
 pub mod records;
+mod replay;
 mod results;
+mod reuse;
 pub mod slot;
 mod suite_file;
 mod suites;
@@ -17,6 +19,7 @@ pub use limits::Limits;
 pub use models::{ModelUpload, NewModel};
 pub use names::{LOCAL, artifact as artifact_name};
 pub use pool::Pool;
+pub use replay::Replayed;
 pub use results::{Follow, Message, Progress};
 pub use suites::{NewSuite, SuiteUpload};
 

@@ -39,6 +39,11 @@ pub(super) fn content_id(parts: &[&[u8]]) -> String {
     hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
 }
 
+/// SHA-256 in hexadecimal.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
 /// The first half of a SHA-256, which nobody can make collide with reasonable effort.
 pub(super) fn short_hash(bytes: &[u8]) -> [u8; 16] {
     let mut half = [0; 16];

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::Lab;
 use super::engines::{Appended, Lease};
 use super::jobs::key_of;
+use super::names;
 use super::records::{ArtifactRecord, JobRecord, Line, ShardLine, State, encode};
 use super::slot::{Ask, Death, Slot, Tell, Work};
 use crate::error::{Error, Result};
@@ -93,8 +94,11 @@ impl Worker {
         let shard = job.plan().shard(u64::from(lease.shard)).filter(|_| job.state == State::Running);
         let Some(shard) = shard else { return engine.queue.ack(lease).await.map(drop) };
         let last = lease.failures >= self.lab.limits().shard_failures;
-        let end =
-            if last { self.one_by_one(lease, &job, &shard).await? } else { self.run(lease, &job, &shard).await? };
+        let end = match self.lab.known(&job, &shard).await? {
+            Some(evidence) => End::Evidence(evidence),
+            None if last => self.one_by_one(lease, &job, &shard).await?,
+            None => self.run(lease, &job, &shard).await?,
+        };
         match end {
             End::Stopped => engine.queue.nack(lease, false).await.map(drop),
             End::Died(Death(reason)) => {
@@ -111,17 +115,7 @@ impl Worker {
     /// Runs a shard in the slot while the lease is kept up.
     async fn run(&mut self, lease: &Lease, job: &JobRecord, shard: &Shard) -> Result<End> {
         let lab = self.lab.clone();
-        let blobs = &lab.engine().blobs;
-        let work = Work {
-            model: blobs.local(&job.model).await?,
-            signature: job.signature.clone(),
-            suite: blobs.local(&job.suite).await?,
-            check: job.spec.checks[shard.check].clone(),
-            position: u32::try_from(shard.check).map_err(|e| Error::internal("check", e))?,
-            cases: shard.cases.clone(),
-            seed: job.spec.seed,
-            keep: job.spec.artifacts,
-        };
+        let work = work(&lab, job, shard, job.spec.artifacts).await?;
         let mut slot = match self.slot.take() {
             Some(slot) => slot,
             None => Slot::start()?,
@@ -195,6 +189,7 @@ impl Worker {
                 digest: staged.publish(None).await?,
                 offset: job.name.len() as u64,
                 size: bytes.len() as u64,
+                sha256: names::sha256(&bytes),
             });
         }
         let Evidence { verdicts, tags, queries, .. } = evidence;
@@ -206,6 +201,21 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// The order for a shard.
+pub(super) async fn work(lab: &Lab, job: &JobRecord, shard: &Shard, keep: bool) -> Result<Work> {
+    let blobs = &lab.engine().blobs;
+    Ok(Work {
+        model: blobs.local(&job.model).await?,
+        signature: job.signature.clone(),
+        suite: blobs.local(&job.suite).await?,
+        check: job.spec.checks[shard.check].clone(),
+        position: u32::try_from(shard.check).map_err(|e| Error::internal("check", e))?,
+        cases: shard.cases.clone(),
+        seed: job.spec.seed,
+        keep,
+    })
 }
 
 /// Extends the lease again and again; returns when it is lost.

@@ -43,6 +43,11 @@ pub struct Inspection {
     pub opsets: BTreeMap<String, i64>,
     pub parameters: u64,
     pub batch: u64,
+    /// Measured when the model was uploaded: seconds of one row on one processor, bytes of memory of the slot.
+    #[serde(default)]
+    pub seconds_per_row: f64,
+    #[serde(default)]
+    pub memory: u64,
 }
 
 /// An input or output as the file declares it.
@@ -56,7 +61,7 @@ pub struct PortRecord {
 
 impl Inspection {
     /// The facts of a loaded model.
-    pub(super) fn new(graph: &Graph, model: &Model) -> Self {
+    pub(super) fn new(graph: &Graph, model: &Model) -> Result<Self> {
         let axis = |axis: &Axis| match axis {
             Axis::Fixed(n) => n.to_string(),
             Axis::Open(name) if name.is_empty() => "?".to_owned(),
@@ -64,7 +69,7 @@ impl Inspection {
         };
         let port =
             |p: &Port| PortRecord { name: p.name.clone(), dtype: p.dtype, shape: p.axes.iter().map(axis).collect() };
-        Self {
+        Ok(Self {
             signature: model.signature().clone(),
             inputs: graph.inputs.iter().map(port).collect(),
             outputs: graph.outputs.iter().map(port).collect(),
@@ -72,8 +77,17 @@ impl Inspection {
             opsets: graph.opsets.clone(),
             parameters: graph.parameters,
             batch: model.batch() as u64,
-        }
+            seconds_per_row: model.pace()?,
+            memory: peak_memory(),
+        })
     }
+}
+
+/// The most memory that this process has held, in bytes; 0 where the system does not say.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
 }
 
 /// A check as a request gives it: SPEC, or name and parameters, or both.
@@ -213,4 +227,6 @@ pub struct ArtifactRecord {
     /// Bytes of the blob that stand before the array: they make the blob the job's own.
     pub offset: u64,
     pub size: u64,
+    /// Of the array's bytes alone.
+    pub sha256: String,
 }

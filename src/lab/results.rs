@@ -33,7 +33,7 @@ pub struct Progress {
 }
 
 /// Calls `each` with the lines of a job's log up to its end.
-async fn lines(lab: &Lab, job: &str, mut each: impl FnMut(u32, Line) -> Result<()>) -> Result<()> {
+pub(super) async fn lines(lab: &Lab, job: &str, mut each: impl FnMut(u32, Line) -> Result<()>) -> Result<()> {
     let mut after = 0;
     loop {
         let entries = lab.engine().log.read(job, after, PAGE).await?;

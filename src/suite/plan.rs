@@ -44,6 +44,11 @@ impl Plan {
         self.len() == 0
     }
 
+    /// The shard in which `case` meets `check`.
+    pub fn index(&self, check: usize, case: u64) -> u64 {
+        case / self.chunk * self.checks + check as u64
+    }
+
     /// Shard `index`; `None` at and beyond [`Plan::len`].
     pub fn shard(&self, index: u64) -> Option<Shard> {
         if index >= self.len() {
@@ -69,6 +74,8 @@ mod tests {
                 assert!(ranges.windows(2).all(|w| w[0].end == w[1].start));
                 assert_eq!(ranges.iter().map(|r| r.end - r.start).sum::<u64>(), cases);
             }
+            let own = |i: u64| plan.shard(i).unwrap();
+            assert!((0..plan.len()).all(|i| own(i).cases.into_iter().all(|case| plan.index(own(i).check, case) == i)));
             assert_eq!(plan.shard(plan.len()), None);
         }
     }

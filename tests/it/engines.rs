@@ -142,6 +142,8 @@ async fn the_first_line_of_a_key_stands(engine: &Engine) {
         entries.into_iter().map(|e| (e.key, e.body)).collect::<Vec<_>>()
     };
     assert_eq!(bodies(0, 10).await, [(5, b"one".to_vec()), (4, b"two".to_vec())]);
+    assert_eq!(log.get("j", 4).await.unwrap().map(|e| (e.sequence, e.body)), Some((second, b"two".to_vec())));
+    assert_eq!((log.get("j", 6).await.unwrap(), log.get("k", 4).await.unwrap()), (None, None));
     assert_eq!(bodies(0, 1).await.len(), 1);
     assert_eq!(bodies(first, 10).await, [(4, b"two".to_vec())]);
     assert_eq!((log.count("j").await.unwrap(), log.count("k").await.unwrap()), (2, 0));

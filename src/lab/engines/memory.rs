@@ -215,6 +215,12 @@ impl Log for Memory {
         Ok(lines.entries.range(above).take(limit).map(|(_, entry)| entry.clone()).collect())
     }
 
+    async fn get(&self, job: &str, key: u32) -> Result<Option<Entry>> {
+        let state = self.state();
+        let found = state.logs.get(job).and_then(|lines| lines.entries.get(lines.by_key.get(&key)?));
+        Ok(found.cloned())
+    }
+
     async fn keys(&self, job: &str) -> Result<Vec<u32>> {
         Ok(self.state().logs.get(job).map_or(Vec::new(), |lines| lines.entries.values().map(|e| e.key).collect()))
     }

@@ -112,6 +112,8 @@ pub trait Log: Send + Sync {
     async fn append(&self, job: &str, key: u32, body: &[u8]) -> Result<Appended>;
     /// Entries above `after` in sequence order, at most `limit`.
     async fn read(&self, job: &str, after: u64, limit: usize) -> Result<Vec<Entry>>;
+    /// The entry of a key.
+    async fn get(&self, job: &str, key: u32) -> Result<Option<Entry>>;
     /// Keys of all entries, in sequence order; bodies are not read.
     async fn keys(&self, job: &str) -> Result<Vec<u32>>;
     /// Number of entries.

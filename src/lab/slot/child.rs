@@ -92,5 +92,5 @@ fn inspect(path: &std::path::Path, signature: &str) -> Result<Inspection> {
     let onnx = bytes(path)?;
     let graph = Graph::read(&onnx)?;
     let model = Model::of(&graph, signature)?;
-    Ok(Inspection::new(&graph, &model))
+    Inspection::new(&graph, &model)
 }

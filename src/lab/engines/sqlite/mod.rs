@@ -64,6 +64,10 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     Ok(Record { key: row.get(0)?, revision: row.get(1)?, value: row.get(2)? })
 }
 
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    Ok(Entry { sequence: row.get(0)?, key: row.get(1)?, body: row.get(2)? })
+}
+
 /// Whether a write with this expectation may happen.
 fn meets(connection: &Connection, key: &str, expect: Expect) -> rusqlite::Result<bool> {
     let mut query = connection.prepare_cached("SELECT revision FROM meta WHERE key = ?1")?;
@@ -224,8 +228,16 @@ impl Log for Sqlite {
         let read = move |c: &Connection| {
             let query =
                 "SELECT sequence, key, body FROM log WHERE job = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3";
-            let entry = |row: &Row<'_>| Ok(Entry { sequence: row.get(0)?, key: row.get(1)?, body: row.get(2)? });
             c.prepare_cached(query)?.query_map(params![job, after, limit], entry)?.collect()
+        };
+        self.store.read(read).await
+    }
+
+    async fn get(&self, job: &str, key: u32) -> Result<Option<Entry>> {
+        let job = job.to_owned();
+        let read = move |c: &Connection| {
+            let query = "SELECT sequence, key, body FROM log WHERE job = ?1 AND key = ?2";
+            c.prepare_cached(query)?.query_row(params![job, key], entry).optional()
         };
         self.store.read(read).await
     }

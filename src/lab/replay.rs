@@ -1,0 +1,78 @@
+//! One case of a job again, apart from the job's log: what is not the same to the bit cannot be trusted.
+
+use std::collections::BTreeMap;
+
+use super::Lab;
+use super::pool::work;
+use super::records::{JobRecord, Line};
+use super::results;
+use super::slot::{Ask, Death, Slot, Tell};
+use crate::error::{Error, Result};
+use crate::suite::{Check, Shard, Verdict};
+use crate::tensor::Tensor;
+
+/// A case judged again.
+pub struct Replayed {
+    pub job: JobRecord,
+    pub checks: Vec<Check>,
+    /// By point of the check.
+    pub verdicts: Vec<Verdict>,
+    /// What the job keeps as artifacts, for this case alone: rows by point.
+    pub arrays: BTreeMap<String, Tensor>,
+    /// Whether the job's log says the same.
+    pub identical: bool,
+}
+
+impl Lab {
+    /// Judges one case under one check again, as the job did, in a slot of its own. `check` is the SPEC, or a name that is
+    /// unique; it may be empty if the job has one check. A case that the job has not judged is [`Error::NotFound`].
+    pub async fn replay(&self, tenant: &str, name: &str, case: &str, check: &str) -> Result<Replayed> {
+        let job = self.job(tenant, name).await?;
+        let checks = job.checks()?;
+        let position = locate(check, &checks)?;
+        let logged = self.logged(name, case, position).await?;
+        let Some(index) = logged.first().map(|v| v.index) else {
+            return Err(Error::NotFound(format!("a verdict of {name} on case `{case}`")));
+        };
+        let shard = Shard { check: position, cases: index..index + 1 };
+        let ask = Ask::Run(Box::new(work(self, &job, &shard, true).await?));
+        let _turn = self.0.inspections.acquire().await.map_err(|e| Error::internal("inspections", e))?;
+        let evidence = match Slot::start()?.ask(&ask, self.limits().shard_time).await {
+            Ok(Tell::Evidence(evidence)) => evidence,
+            Ok(Tell::Failed(e)) => return Err(e),
+            Ok(Tell::Inspected(_)) => return Err(Error::internal("slot", "an inspection was not asked for")),
+            Err(Death(reason)) => return Err(Error::Precondition(format!("the case ended its slot: {reason}"))),
+        };
+        let identical = evidence.verdicts == logged;
+        Ok(Replayed { job, checks, verdicts: evidence.verdicts, arrays: evidence.arrays, identical })
+    }
+
+    /// The job's own verdicts on a case under a check, by point.
+    async fn logged(&self, job: &str, case: &str, check: usize) -> Result<Vec<Verdict>> {
+        let mut found = Vec::new();
+        let collect = |_, line| {
+            if let Line::Shard(line) = line {
+                let own = line.verdicts.into_iter().filter(|v| v.check as usize == check && v.case == case);
+                found.extend(own);
+            }
+            Ok(())
+        };
+        results::lines(self, job, collect).await?;
+        Ok(found)
+    }
+}
+
+/// The check meant: by SPEC, by a name that is unique, or the only one.
+fn locate(check: &str, checks: &[Check]) -> Result<usize> {
+    if let Some(position) = checks.iter().position(|c| c.spec == check) {
+        return Ok(position);
+    }
+    let named = |c: &Check| check.is_empty() || c.manual.name == check;
+    let found: Vec<usize> = (0..checks.len()).filter(|i| named(&checks[*i])).collect();
+    let specs = || checks.iter().map(|c| c.spec.as_str()).collect::<Vec<_>>().join(", ");
+    match found.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(Error::invalid("check", format!("the job has no check `{check}`; it has {}", specs()))),
+        _ => Err(Error::invalid("check", format!("which one is meant of {}?", specs()))),
+    }
+}

@@ -1,0 +1,105 @@
+//! Verdicts that are there are not computed again, and any of them can be had again.
+
+use assay::api::pb;
+use pb::job_service_client::JobServiceClient;
+use tonic::Code;
+use tonic::transport::Channel;
+
+use crate::server::{MODEL, Server, create, digits, follow, model, sorted, spec, suite};
+
+/// Rows that went through the model for a finished job, as its stream counts them.
+async fn queries(channel: &Channel, job: &str) -> u64 {
+    let request = pb::StreamResultsRequest { name: job.to_owned(), resume_token: String::new() };
+    let mut stream = JobServiceClient::new(channel.clone()).stream_results(request).await.unwrap().into_inner();
+    let mut queries = 0;
+    while let Some(response) = stream.message().await.unwrap() {
+        if let Some(pb::stream_results_response::Message::Progress(progress)) = response.message {
+            queries = progress.queries_total;
+        }
+    }
+    queries
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verdicts_of_an_earlier_job_are_copied_and_others_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "2");
+    let channel = server.channel().await;
+    let model = model(&channel, MODEL, "").await.unwrap().name;
+    let (all, some) =
+        (suite(&channel, digits(200)).await.unwrap(), suite(&channel, digits(150).split_off(50)).await.unwrap());
+    let checks = ["clean", "gaussian_noise:severity=[2,4]"];
+    let first = create(&channel, spec(&model, &all.name, &checks), "").await.unwrap();
+    let (verdicts, _, done) = follow(&channel, &first.name, "", usize::MAX).await;
+    assert!(done && queries(&channel, &first.name).await == 600);
+    // The same again, with the checks in another order and one more.
+    let again =
+        create(&channel, spec(&model, &all.name, &[checks[1], "motion_blur:severity=1", checks[0]]), "").await.unwrap();
+    let (copied, _, done) = follow(&channel, &again.name, "", usize::MAX).await;
+    assert!(done);
+    let shared = copied.into_iter().filter(|v| v.probe != "motion_blur").map(|mut v| {
+        v.check_index = u32::from(v.probe != "clean");
+        v
+    });
+    assert_eq!(sorted(shared.collect()), sorted(verdicts.clone()));
+    assert_eq!(queries(&channel, &again.name).await, 200);
+    // A part of the cases in a suite of its own: positions differ, verdicts do not.
+    let part = create(&channel, spec(&model, &some.name, &checks), "").await.unwrap();
+    let (copied, _, _) = follow(&channel, &part.name, "", usize::MAX).await;
+    assert_eq!((copied.len(), queries(&channel, &part.name).await), (300, 0));
+    let own = |v: &pb::Verdict| (50..150).contains(&v.case_index);
+    assert_eq!(sorted(copied), sorted(verdicts.into_iter().filter(own).collect()));
+    // Another seed is another job.
+    let other = pb::JobSpec { seed: 1, ..spec(&model, &some.name, &checks) };
+    let other = create(&channel, other, "").await.unwrap();
+    follow(&channel, &other.name, "", usize::MAX).await;
+    assert_eq!(queries(&channel, &other.name).await, 300);
+    // What is deleted is not copied from.
+    for job in [&first, &again, &part] {
+        let request = pb::DeleteJobRequest { name: job.name.clone() };
+        JobServiceClient::new(channel.clone()).delete_job(request).await.unwrap();
+    }
+    let anew = create(&channel, spec(&model, &all.name, &checks), "").await.unwrap();
+    follow(&channel, &anew.name, "", usize::MAX).await;
+    assert_eq!(queries(&channel, &anew.name).await, 600);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_case_is_judged_again_to_the_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "1");
+    let channel = server.channel().await;
+    let (model, suite) = (model(&channel, MODEL, "").await.unwrap(), suite(&channel, digits(40)).await.unwrap());
+    let job = create(&channel, spec(&model.name, &suite.name, &["clean", "gaussian_noise"]), "").await.unwrap();
+    let (verdicts, _, _) = follow(&channel, &job.name, "", usize::MAX).await;
+    let replay = async |case: &str, check: &str| {
+        let (name, case_id, check) = (job.name.clone(), case.to_owned(), check.to_owned());
+        let request = pb::ReplayCaseRequest { name, case_id, check, include_arrays: true };
+        JobServiceClient::new(channel.clone()).replay_case(request).await.map(tonic::Response::into_inner)
+    };
+    let again = replay("17", "gaussian_noise").await.unwrap();
+    assert!(again.identical);
+    assert_eq!(again.arrays["x_corrupted"].shape, [5, 1, 28, 28]);
+    let own = verdicts.into_iter().filter(|v| v.case_id == "17" && v.probe == "gaussian_noise");
+    assert_eq!(sorted(again.verdicts), sorted(own.collect()));
+    assert_eq!(replay("99", "clean").await.unwrap_err().code(), Code::NotFound);
+    let status = replay("17", "").await.unwrap_err();
+    assert!(status.message().contains("which one is meant of clean, gaussian_noise?"), "{}", status.message());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validated_job_says_what_it_would_take() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "2");
+    let channel = server.channel().await;
+    let (model, suite) = (model(&channel, MODEL, "").await.unwrap(), suite(&channel, digits(100)).await.unwrap());
+    let spec = spec(&model.name, &suite.name, &["clean", "gaussian_noise"]);
+    let request = pb::CreateJobRequest { spec: Some(spec), request_id: String::new(), validate_only: true };
+    let mut jobs = JobServiceClient::new(channel);
+    let job = jobs.create_job(request).await.unwrap().into_inner();
+    let estimate = job.estimate.unwrap();
+    assert_eq!((job.name.as_str(), estimate.queries), ("", 600));
+    // A small network: far below a minute, far above nothing.
+    assert!(estimate.seconds > 1e-4 && estimate.seconds < 60.0 && estimate.memory_bytes > 1 << 20, "{estimate:?}");
+    assert!(jobs.list_jobs(pb::ListJobsRequest::default()).await.unwrap().into_inner().jobs.is_empty());
+}
