@@ -114,8 +114,11 @@ pub(super) struct Show {
 #[derive(clap::Args)]
 pub(super) struct Run {
     /// The ONNX file.
-    #[arg(long, value_name = "M.onnx")]
-    pub(super) model: PathBuf,
+    #[arg(long, value_name = "M.onnx", required_unless_present = "predictions")]
+    pub(super) model: Option<PathBuf>,
+    /// Judge scores made elsewhere in place of a model: a file as --cases, such as `out.npz#scores`, by id or in order.
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    pub(super) predictions: Option<String>,
     /// An .npz (`file.npz#x,y` names the arrays), a .csv, or a folder of pictures.
     #[arg(long, value_name = "PATH", required_unless_present = "suite")]
     pub(super) cases: Option<String>,

@@ -12,6 +12,7 @@ mod junit;
 mod manage;
 mod markdown;
 mod output;
+mod predictions;
 mod progress;
 mod replay;
 mod run;

@@ -9,7 +9,7 @@ use super::args::{Ask, Output, Run, Show};
 use super::baseline::Baseline;
 use super::client::{Client, answer, check, file, signature};
 use super::progress::Meter;
-use super::{Ended, artifacts, html, output, serve};
+use super::{Ended, artifacts, html, output, predictions, serve};
 use crate::api::pb;
 use crate::data;
 use crate::error::{Error, Result};
@@ -35,9 +35,19 @@ pub(super) async fn run(args: &Run) -> Result<Ended> {
             "there is none; --check clean is the simplest, `assay catalog` lists all",
         ));
     }
-    let onnx = file(&args.model, "model")?;
     let signature = signature(args.signature.as_deref())?;
-    let cases = data::read(&cases)?;
+    let mut cases = data::read(&cases)?;
+    // Cases beyond the limit need not travel.
+    cases.truncate(args.ask.limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX));
+    let (onnx, signature, cases) = match (&args.model, &args.predictions) {
+        (Some(model), _) => (file(model, "model")?, signature, cases),
+        (None, Some(spec)) => {
+            predictions::only_clean(&checks)?;
+            let (cases, size) = predictions::join(cases, spec)?;
+            (predictions::IDENTITY.to_vec(), predictions::signature(&signature, size)?, cases)
+        }
+        (None, None) => return Err(Error::invalid("model", "is missing; --model or --predictions was expected")),
+    };
     let mut client = Client::connect(args.server.as_deref(), serve::slots(args.slots)).await?;
     let result = judge(&mut client, args, onnx, signature, cases, checks, gates).await;
     client.close().await;
@@ -49,19 +59,18 @@ async fn judge(
     args: &Run,
     onnx: Vec<u8>,
     signature: String,
-    mut cases: Vec<data::Case>,
+    cases: Vec<data::Case>,
     checks: Vec<String>,
     gates: Vec<String>,
 ) -> Result<Ended> {
-    // Cases beyond the limit need not travel.
-    cases.truncate(args.ask.limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX));
     let mut gates = gates;
     let (baseline, job) = match &args.ask.baseline {
         Some(name) if name.starts_with("tenants/") => (None, Some(name.clone())),
         Some(path) => (Some(Baseline::read(Path::new(path), &checks, &mut gates)?), None),
         None => (None, None),
     };
-    let model = client.upload_model(onnx, &stem(&args.model), signature).await?;
+    let title = args.model.as_deref().map_or("predictions".to_owned(), stem);
+    let model = client.upload_model(onnx, &title, signature).await?;
     let suite = client.upload_suite(cases, "", &[], &[]).await?;
     let keep = args.show.artifacts.is_some() || args.show.report.is_some();
     let ask = Ask { checks, gates, seed: args.ask.seed, limit: None, baseline: job };

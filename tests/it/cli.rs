@@ -124,3 +124,25 @@ fn the_catalogue_and_an_inspection_can_be_read() {
     assert!(facts.contains("Conv x") && facts.contains("kind: logits"), "{facts}");
     assert!(facts.lines().all(|line| line.chars().count() <= 80));
 }
+
+#[test]
+fn predictions_made_elsewhere_are_judged_as_the_models_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().to_str().unwrap();
+    let args = ["--check", "clean", "--limit", "100", "--output", "jsonl"];
+    let own = run(&[&args[..], &["--artifacts", dir]].concat());
+    assert!(own.status.success(), "{}", stderr(&own));
+    let scores = format!("{dir}/00-clean.npz#scores");
+    let cases = ["run", "--cases", "tests/data/mnist_test.npz", "--predictions", &scores];
+    let elsewhere = assay(&[&cases[..], &args].concat());
+    assert!(elsewhere.status.success(), "{}", stderr(&elsewhere));
+    assert_eq!(own.stdout, elsewhere.stdout);
+    for (extra, expect) in [
+        (&["--check", "gaussian_noise"][..], "only `clean` can be asked"),
+        (&["--check", "clean", "--limit", "101"], "there is none for case `100`"),
+    ] {
+        let output = assay(&[&cases[..], extra].concat());
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(expect), "{}", stderr(&output));
+    }
+}
