@@ -23,6 +23,7 @@ impl ModelService for Service {
             sha256: header.sha256,
             display_name: header.display_name,
             signature: header.signature,
+            resumable: header.resumable,
         };
         let mut upload = self.lab.upload_model(tenant, header).await?;
         while let Some(message) = messages.message().await? {
@@ -36,6 +37,12 @@ impl ModelService for Service {
             upload.write(chunk.offset, &chunk.data).await?;
         }
         Ok(model_to_pb(&upload.finish().await?)?.into())
+    }
+
+    async fn get_upload(&self, request: Request<pb::GetUploadRequest>) -> Reply<pb::Upload> {
+        let upload = request.get_ref();
+        let committed_bytes = self.lab.kept(self.tenant(&request), &upload.sha256, upload.size_bytes).await?;
+        Ok(pb::Upload { committed_bytes }.into())
     }
 
     async fn get_model(&self, request: Request<pb::GetModelRequest>) -> Reply<pb::Model> {

@@ -1,6 +1,7 @@
 //! The client's side of the service.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -19,6 +20,9 @@ use crate::error::{Error, Result};
 
 /// How long a broken connection is tried again without a message.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Time between two tries.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A stream without even a heartbeat for so long is dead.
 const SILENCE: Duration = Duration::from_secs(45);
@@ -58,19 +62,45 @@ impl Client {
         }
     }
 
-    /// Uploads an ONNX file with a signature (YAML, may be empty).
+    /// Uploads an ONNX file with a signature (YAML, may be empty). A broken connection goes on where it broke.
     pub(super) async fn upload_model(&mut self, onnx: Vec<u8>, name: &str, signature: String) -> Result<pb::Model> {
+        let sha256: String = Sha256::digest(&onnx).iter().map(|b| format!("{b:02x}")).collect();
+        let header = pb::UploadModelHeader {
+            size_bytes: onnx.len() as u64,
+            sha256,
+            display_name: name.to_owned(),
+            signature,
+            resumable: true,
+        };
+        let (onnx, began) = (Arc::new(onnx), tokio::time::Instant::now());
+        loop {
+            let kept = pb::GetUploadRequest { sha256: header.sha256.clone(), size_bytes: header.size_bytes };
+            let sent = match self.models.get_upload(kept).await {
+                Ok(kept) => self.send_model(&header, &onnx, kept.into_inner().committed_bytes).await,
+                Err(status) => Err(status),
+            };
+            match sent {
+                Err(lost) if is_broken(&lost) && began.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
+                answered => return answer(answered),
+            }
+        }
+    }
+
+    async fn send_model(
+        &mut self,
+        header: &pb::UploadModelHeader,
+        onnx: &Arc<Vec<u8>>,
+        from: u64,
+    ) -> std::result::Result<tonic::Response<pb::Model>, Status> {
         use pb::upload_model_request::Message;
-        let sha256 = Sha256::digest(&onnx).iter().map(|b| format!("{b:02x}")).collect();
-        let header =
-            pb::UploadModelHeader { size_bytes: onnx.len() as u64, sha256, display_name: name.to_owned(), signature };
         let message = |message| pb::UploadModelRequest { message: Some(message) };
-        let chunks = (0..onnx.len().div_ceil(CHUNK_MAX)).map(move |i| {
-            let (start, end) = (i * CHUNK_MAX, onnx.len().min((i + 1) * CHUNK_MAX));
+        let (onnx, from) = (onnx.clone(), usize::try_from(from).unwrap_or(0).min(onnx.len()));
+        let chunks = (from..onnx.len()).step_by(CHUNK_MAX).map(move |start| {
+            let end = onnx.len().min(start + CHUNK_MAX);
             message(Message::Chunk(pb::Chunk { offset: start as u64, data: onnx[start..end].to_vec() }))
         });
-        let messages = std::iter::once(message(Message::Header(header))).chain(chunks);
-        answer(self.models.upload_model(tokio_stream::iter(messages)).await)
+        let messages = std::iter::once(message(Message::Header(header.clone()))).chain(chunks);
+        self.models.upload_model(tokio_stream::iter(messages)).await
     }
 
     /// Uploads cases with default checks and gates.
@@ -137,12 +167,10 @@ impl Client {
                 }
             };
             let since = *broken.get_or_insert_with(tokio::time::Instant::now);
-            // A broken transport shows as one of these; every other status is an answer.
-            let retry = matches!(lost.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal);
-            if !retry || since.elapsed() > PATIENCE {
+            if !is_broken(&lost) || since.elapsed() > PATIENCE {
                 return Err(error_from_status(&lost));
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -156,6 +184,11 @@ impl Client {
         }
         Ok(bytes)
     }
+}
+
+/// Whether a connection broke. A broken transport shows as one of these; every other status is an answer.
+fn is_broken(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal)
 }
 
 async fn remote(url: &str) -> Result<Channel> {

@@ -17,6 +17,8 @@ pub struct NewModel {
     pub display_name: String,
     /// YAML, may be empty.
     pub signature: String,
+    /// Whether what came is kept if the connection breaks.
+    pub resumable: bool,
 }
 
 /// Longest signature that is read, in bytes.
@@ -39,8 +41,17 @@ impl Lab {
             return Err(Error::invalid("header.size_bytes", "the model is empty; an ONNX file was expected"));
         }
         digest_field(&header.sha256)?;
-        let staged = self.engine().blobs.stage().await?;
+        let staged = match header.resumable {
+            true => self.engine().blobs.resume(&partial(tenant, &header.sha256, header.size)).await?,
+            false => self.engine().blobs.stage().await?,
+        };
         Ok(ModelUpload { lab: self.clone(), tenant: tenant.to_owned(), header, staged })
+    }
+
+    /// Bytes that are kept of a resumable upload that broke off.
+    pub async fn kept(&self, tenant: &str, sha256: &str, size: u64) -> Result<u64> {
+        digest_field(sha256).map_err(|_| Error::invalid("sha256", "64 hexadecimal digits were expected"))?;
+        self.engine().blobs.kept(&partial(tenant, sha256, size)).await
     }
 
     /// A model by name.
@@ -157,6 +168,11 @@ impl ModelUpload {
 
 fn key(tenant: &str, id: &str) -> String {
     format!("model/{tenant}/{id}")
+}
+
+/// The key of a partial upload: of this tenant, for this file alone.
+fn partial(tenant: &str, sha256: &str, size: u64) -> String {
+    names::content_id(&[tenant.as_bytes(), sha256.as_bytes(), &size.to_le_bytes()])
 }
 
 fn digest_field(sha256: &str) -> Result<()> {

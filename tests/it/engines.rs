@@ -38,6 +38,7 @@ conformance!(
     appends_from_many_tasks_give_each_key_one_line,
     followers_are_woken_at_once,
     blobs_are_published_whole_or_not_at_all,
+    a_dropped_partial_blob_is_gone_on_with,
     hostile_digests_never_become_paths,
     the_same_bytes_can_be_published_twice_at_once,
 );
@@ -217,6 +218,28 @@ async fn blobs_are_published_whole_or_not_at_all(engine: &Engine) {
     assert!(blobs.local(digest).await.is_err());
 }
 
+async fn a_dropped_partial_blob_is_gone_on_with(engine: &Engine) {
+    let blobs = &engine.blobs;
+    assert_eq!(blobs.kept("key").await.unwrap(), 0);
+    let mut staged = blobs.resume("key").await.unwrap();
+    staged.write(b"hel").await.unwrap();
+    assert!(matches!(blobs.resume("key").await, Err(Error::Unavailable(_))), "two writers");
+    drop(staged);
+    assert_eq!((blobs.kept("key").await.unwrap(), blobs.kept("other").await.unwrap()), (3, 0));
+    let mut staged = blobs.resume("key").await.unwrap();
+    assert_eq!(staged.size(), 3);
+    staged.write(b"lo").await.unwrap();
+    let digest = staged.publish(None).await.unwrap();
+    assert_eq!(blobs.read(&digest, 0, 10).await.unwrap(), b"hello");
+    assert_eq!(blobs.kept("key").await.unwrap(), 0);
+    // What turns out to be something else is not gone on with.
+    let mut staged = blobs.resume("key").await.unwrap();
+    staged.write(b"rubbish").await.unwrap();
+    assert!(staged.publish(Some(&digest)).await.is_err());
+    assert_eq!(blobs.kept("key").await.unwrap(), 0);
+    assert!(blobs.resume("../key").await.is_err());
+}
+
 async fn hostile_digests_never_become_paths(engine: &Engine) {
     let long = "a".repeat(65);
     for digest in ["", "../../../../etc/passwd", "/etc/passwd", long.as_str(), &"A".repeat(64), &"é".repeat(32)] {
@@ -252,6 +275,7 @@ async fn sqlite_keeps_everything_over_a_restart_and_frees_leases() {
         // A worker that dies between its line and its acknowledgement.
         engine.log.append("j", 0, b"line").await.unwrap();
         engine.blobs.stage().await.unwrap().write(b"torn").await.unwrap();
+        engine.blobs.resume("half").await.unwrap().write(b"par").await.unwrap();
         let mut staged = engine.blobs.stage().await.unwrap();
         staged.write(b"whole").await.unwrap();
         staged.publish(None).await.unwrap()
@@ -262,6 +286,7 @@ async fn sqlite_keeps_everything_over_a_restart_and_frees_leases() {
     assert!(matches!(engine.log.append("j", 0, b"again").await.unwrap(), Appended::Exists(_)));
     assert_eq!(engine.log.read("j", 0, 10).await.unwrap()[0].body, b"line");
     assert_eq!(engine.blobs.read(&digest, 0, 10).await.unwrap(), b"whole");
+    assert_eq!(engine.blobs.kept("half").await.unwrap(), 3);
     assert_eq!(std::fs::read_dir(folder.path().join("staging")).unwrap().count(), 0);
 }
 

@@ -4,8 +4,9 @@ use assay::api::pb;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pb::job_service_client::JobServiceClient;
+use pb::model_service_client::ModelServiceClient;
 
-use crate::server::{CHECKS, MODEL, Server, create, digits, follow, model, sorted, spec, suite};
+use crate::server::{CHECKS, MODEL, Server, chunk, create, digits, follow, header, model, sha256, sorted, spec, suite};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_slots_and_a_killed_server_lose_and_repeat_nothing() {
@@ -49,4 +50,40 @@ async fn killed_slots_and_a_killed_server_lose_and_repeat_nothing() {
     assert!(done && rest.is_empty());
     let job = JobServiceClient::new(channel).get_job(pb::GetJobRequest { name: job.name }).await.unwrap().into_inner();
     assert_eq!(job.state(), pb::JobState::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_broke_off_goes_on_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(folder.path(), "1");
+    let mut models = ModelServiceClient::new(server.channel().await);
+    let (hash, half) = (sha256(MODEL), MODEL.len() / 2);
+    let mut begin = header(&hash, MODEL.len(), "");
+    if let Some(pb::upload_model_request::Message::Header(header)) = &mut begin.message {
+        header.resumable = true;
+    }
+    let kept = pb::GetUploadRequest { sha256: hash, size_bytes: MODEL.len() as u64 };
+    let committed = async |models: &mut ModelServiceClient<_>| {
+        models.get_upload(kept.clone()).await.unwrap().into_inner().committed_bytes
+    };
+    assert_eq!(committed(&mut models).await, 0);
+    // A client that stalls in the middle, until its server is killed.
+    let first = [begin.clone(), chunk(0, &MODEL[..half])];
+    let stalled = tokio_stream::StreamExt::chain(tokio_stream::iter(first), tokio_stream::pending());
+    let upload = tokio::spawn({
+        let mut models = models.clone();
+        async move { models.upload_model(stalled).await }
+    });
+    while committed(&mut models).await < half as u64 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    server.kill();
+    assert!(upload.await.unwrap().is_err());
+
+    let server = Server::start(folder.path(), "1");
+    let mut models = ModelServiceClient::new(server.channel().await);
+    assert_eq!(committed(&mut models).await, half as u64);
+    let rest = [begin, chunk(half, &MODEL[half..])];
+    let model = models.upload_model(tokio_stream::iter(rest)).await.unwrap().into_inner();
+    assert_eq!((model.size_bytes, committed(&mut models).await), (MODEL.len() as u64, 0));
 }

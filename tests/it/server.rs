@@ -81,6 +81,7 @@ pub(crate) fn header(sha256: &str, size: usize, signature: &str) -> pb::UploadMo
         sha256: sha256.to_owned(),
         display_name: "test".to_owned(),
         signature: signature.to_owned(),
+        resumable: false,
     };
     pb::UploadModelRequest { message: Some(pb::upload_model_request::Message::Header(header)) }
 }

@@ -1,9 +1,12 @@
 //! Blobs as files named by their SHA-256.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
@@ -12,10 +15,16 @@ use tokio::task::spawn_blocking;
 use super::{Blobs, Staged};
 use crate::error::{Error, Result};
 
-/// `<dir>/blobs/<aa>/<digest>`, with `<dir>/staging` for what is under way.
+/// How long a blob under way waits to be gone on with.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// `<dir>/blobs/<aa>/<digest>`, with `<dir>/staging` for what is under way and `<dir>/partial` for what may be gone on
+/// with.
 pub(super) struct Files {
     dir: PathBuf,
     next: AtomicU64,
+    /// Keys of partial blobs that someone writes now.
+    busy: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Files {
@@ -25,10 +34,33 @@ impl Files {
         if staging.exists() {
             fs::remove_dir_all(&staging).map_err(|e| io("clearing the staging folder", &e))?;
         }
-        for folder in [staging, dir.join("blobs")] {
+        for folder in [staging, dir.join("blobs"), dir.join("partial")] {
             fs::create_dir_all(&folder).map_err(|e| io("making the data folder", &e))?;
         }
-        Ok(Self { dir: dir.to_owned(), next: AtomicU64::new(0) })
+        let files = Self { dir: dir.to_owned(), next: AtomicU64::new(0), busy: Arc::default() };
+        files.forget_old();
+        Ok(files)
+    }
+
+    /// Where a partial blob lies. Nothing but letters, digits and `-` ever becomes a path.
+    fn partial(&self, key: &str) -> Result<PathBuf> {
+        let sound = (1..=128).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if !sound {
+            return Err(Error::internal("partial blob", "the key is not sound"));
+        }
+        Ok(self.dir.join("partial").join(key))
+    }
+
+    /// Removes partial blobs that nobody has come back for.
+    fn forget_old(&self) {
+        let entries = fs::read_dir(self.dir.join("partial")).into_iter().flatten().flatten();
+        for entry in entries {
+            let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|at| at.elapsed().ok());
+            if age.is_some_and(|age| age > KEPT) {
+                // What cannot be removed now is tried again at the next turn.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// Where a blob lies. Nothing but 64 hexadecimal digits ever becomes a path.
@@ -53,17 +85,47 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
     spawn_blocking(work).await.map_err(|e| Error::internal("file task", e))?
 }
 
-/// A file in the staging folder, removed when dropped.
+/// The place of a partial blob, held by one writer.
+struct Hold {
+    key: String,
+    busy: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+/// Hashes what is written.
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A file under way, removed when dropped unless it is held under a key.
 struct Draft {
     path: PathBuf,
     /// `None` only while a write is under way, or after one was interrupted.
     open: Option<(File, Sha256)>,
     size: u64,
     blobs: PathBuf,
+    hold: Option<Hold>,
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
+        if self.hold.is_some() {
+            return;
+        }
         // After publishing there is nothing to remove; a failure here is cleared at the next open.
         let _ = fs::remove_file(&self.path);
     }
@@ -94,6 +156,8 @@ impl Staged for Draft {
 
     async fn publish(mut self: Box<Self>, expected: Option<&str>) -> Result<String> {
         let (file, hash) = self.open.take().ok_or_else(|| Error::internal("upload", "a write was interrupted"))?;
+        // Whatever comes of it, there is nothing to go on with any more.
+        self.hold = None;
         let digest: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
         if let Some(expected) = expected.filter(|e| *e != digest) {
             return Err(Error::DataLoss(format!("SHA-256 {digest} was received, {expected} was announced")));
@@ -118,7 +182,36 @@ impl Blobs for Files {
     async fn stage(&self) -> Result<Box<dyn Staged>> {
         let path = self.dir.join("staging").join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
         let file = File::create_new(&path).map_err(|e| io("making a staging file", &e))?;
-        Ok(Box::new(Draft { path, open: Some((file, Sha256::new())), size: 0, blobs: self.dir.join("blobs") }))
+        let (open, blobs) = (Some((file, Sha256::new())), self.dir.join("blobs"));
+        Ok(Box::new(Draft { path, open, size: 0, blobs, hold: None }))
+    }
+
+    async fn resume(&self, key: &str) -> Result<Box<dyn Staged>> {
+        let path = self.partial(key)?;
+        self.forget_old();
+        if !self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned()) {
+            return Err(Error::Unavailable("the same upload is under way on another connection; retry".to_owned()));
+        }
+        let hold = Some(Hold { key: key.to_owned(), busy: self.busy.clone() });
+        let (from, blobs) = (path.clone(), self.dir.join("blobs"));
+        let (file, hash, size) = blocking(move || {
+            let failed = |e: std::io::Error| io("going on with a blob", &e);
+            let options = File::options().read(true).append(true).create(true).clone();
+            let mut file = options.open(from).map_err(failed)?;
+            let mut hash = Sha256::new();
+            let size = std::io::copy(&mut file, &mut HashWriter(&mut hash)).map_err(failed)?;
+            Ok((file, hash, size))
+        })
+        .await?;
+        Ok(Box::new(Draft { path, open: Some((file, hash)), size, blobs, hold }))
+    }
+
+    async fn kept(&self, key: &str) -> Result<u64> {
+        match fs::metadata(self.partial(key)?) {
+            Ok(data) => Ok(data.len()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            Err(e) => Err(io("looking for a blob", &e)),
+        }
     }
 
     async fn size(&self, digest: &str) -> Result<Option<u64>> {

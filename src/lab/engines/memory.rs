@@ -252,6 +252,12 @@ impl Blobs for Temporary {
     async fn stage(&self) -> Result<Box<dyn Staged>> {
         self.files.stage().await
     }
+    async fn resume(&self, key: &str) -> Result<Box<dyn Staged>> {
+        self.files.resume(key).await
+    }
+    async fn kept(&self, key: &str) -> Result<u64> {
+        self.files.kept(key).await
+    }
     async fn size(&self, digest: &str) -> Result<Option<u64>> {
         self.files.size(digest).await
     }

@@ -138,6 +138,12 @@ pub trait Staged: Send {
 #[async_trait]
 pub trait Blobs: Send + Sync {
     async fn stage(&self) -> Result<Box<dyn Staged>>;
+    /// A blob under way that is kept under `key` (letters, digits and `-`) when it is dropped before it is published, for a
+    /// day at least: the next call goes on after what was written. One holder at a time, else
+    /// [`crate::Error::Unavailable`].
+    async fn resume(&self, key: &str) -> Result<Box<dyn Staged>>;
+    /// Bytes that are kept under a key; 0 if there are none.
+    async fn kept(&self, key: &str) -> Result<u64>;
     /// Length in bytes.
     async fn size(&self, digest: &str) -> Result<Option<u64>>;
     /// At most `length` bytes from `offset`; fewer only at the end. A missing blob is [`crate::Error::NotFound`].
