@@ -8,6 +8,7 @@ mod model;
 mod onnx;
 mod prepare;
 mod preprocess;
+mod quantize;
 mod resize;
 mod rows;
 mod signature;

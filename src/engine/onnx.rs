@@ -1,6 +1,6 @@
 //! What an ONNX file says of itself, read without running anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tract_onnx::Onnx;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
@@ -9,7 +9,7 @@ use tract_onnx::pb::type_proto::Value as TypeValue;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto, ValueInfoProto};
 use tract_onnx::prelude::Framework;
 
-use super::{half, ml};
+use super::{half, ml, quantize};
 use crate::error::{Error, Result};
 use crate::tensor::DType;
 
@@ -71,6 +71,7 @@ impl Graph {
             return Err(refuse(&format!("uses operators that cannot be run: {}", unknown.join(", "))));
         }
         half::widen(&mut proto);
+        proto.graph.iter_mut().for_each(name_apart);
         let Some(graph) = &proto.graph else { return Err(refuse("holds no graph; is it an ONNX file?")) };
         let given = |name: &str| graph.initializer.iter().any(|t| t.name == name);
         let inputs: Vec<Port> = graph.input.iter().filter(|i| !given(&i.name)).map(port).collect();
@@ -102,11 +103,25 @@ impl Graph {
     }
 }
 
+/// Gives nodes that would have the same name names of their own. tract calls a node without a name after its first output,
+/// and refuses a graph in which two are called the same.
+fn name_apart(graph: &mut GraphProto) {
+    let mut taken = BTreeSet::new();
+    for (i, node) in graph.node.iter_mut().enumerate() {
+        let name = if node.name.is_empty() { node.output.first() } else { Some(&node.name) };
+        if !name.is_some_and(|name| taken.insert(name.clone())) {
+            node.name = format!("{}.{i}", node.name);
+            taken.insert(node.name.clone());
+        }
+    }
+}
+
 /// tract's reader with assay's operators. What a file says of shapes inside of it is left aside: it names a batch that
 /// the compute batch would contradict.
 pub(super) fn reader() -> Onnx {
     let mut reader = tract_onnx::onnx().with_ignore_value_info(true);
     ml::register(&mut reader);
+    quantize::register(&mut reader);
     reader
 }
 

@@ -248,7 +248,8 @@ mod tests {
     fn stronger_corruptions_change_pictures_more() {
         let smooth = |i: usize| (128.0 + 60.0 * (i as f64 / 3.0 / 9.0).sin() + 60.0 * (i as f64 / 700.0).cos()) as u8;
         let clean = Pixels::new(96, 96, 3, (0..96 * 96 * 3).map(smooth).collect()).unwrap();
-        let unordered = ["saturate", "spatter", "glass_blur", "snow", "frost", "fog"];
+        // Defocus blur's own package moves this picture further at severity 1 than at 2, too.
+        let unordered = ["saturate", "spatter", "glass_blur", "snow", "frost", "fog", "defocus_blur"];
         let of_pictures = CORRUPTIONS.iter().filter(|e| e.manual.kinds == [Kind::Picture]);
         for entry in of_pictures.filter(|e| !unordered.contains(&e.manual.name)) {
             let distance = |severity: u64| {
