@@ -51,20 +51,32 @@ GATE_OUTCOME_FAIL: GateOutcome
 GATE_OUTCOME_INCONCLUSIVE: GateOutcome
 
 class Job(_message.Message):
-    __slots__ = ("name", "spec", "state", "create_time", "end_time", "progress")
+    __slots__ = ("name", "spec", "state", "create_time", "end_time", "progress", "estimate")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATE_FIELD_NUMBER: _ClassVar[int]
     name: str
     spec: JobSpec
     state: JobState
     create_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
     progress: Progress
-    def __init__(self, name: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[JobState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ...) -> None: ...
+    estimate: Estimate
+    def __init__(self, name: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[JobState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., estimate: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
+
+class Estimate(_message.Message):
+    __slots__ = ("queries", "seconds", "memory_bytes")
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    queries: int
+    seconds: float
+    memory_bytes: int
+    def __init__(self, queries: _Optional[int] = ..., seconds: _Optional[float] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
 
 class JobSpec(_message.Message):
     __slots__ = ("subject", "suite", "checks", "gates", "seed", "limit", "references", "baseline", "artifacts")
@@ -277,6 +289,35 @@ class ListResultsResponse(_message.Message):
     next_page_token: str
     def __init__(self, verdicts: _Optional[_Iterable[_Union[Verdict, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class ReplayCaseRequest(_message.Message):
+    __slots__ = ("name", "case_id", "check", "include_arrays")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CASE_ID_FIELD_NUMBER: _ClassVar[int]
+    CHECK_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_ARRAYS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    case_id: str
+    check: str
+    include_arrays: bool
+    def __init__(self, name: _Optional[str] = ..., case_id: _Optional[str] = ..., check: _Optional[str] = ..., include_arrays: bool = ...) -> None: ...
+
+class ReplayCaseResponse(_message.Message):
+    __slots__ = ("verdicts", "identical", "arrays")
+    class ArraysEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _types_pb2.Tensor
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_types_pb2.Tensor, _Mapping]] = ...) -> None: ...
+    VERDICTS_FIELD_NUMBER: _ClassVar[int]
+    IDENTICAL_FIELD_NUMBER: _ClassVar[int]
+    ARRAYS_FIELD_NUMBER: _ClassVar[int]
+    verdicts: _containers.RepeatedCompositeFieldContainer[Verdict]
+    identical: bool
+    arrays: _containers.MessageMap[str, _types_pb2.Tensor]
+    def __init__(self, verdicts: _Optional[_Iterable[_Union[Verdict, _Mapping]]] = ..., identical: bool = ..., arrays: _Optional[_Mapping[str, _types_pb2.Tensor]] = ...) -> None: ...
+
 class GetReportRequest(_message.Message):
     __slots__ = ("name",)
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -302,16 +343,35 @@ class Metric(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., n: _Optional[int] = ..., count: _Optional[int] = ..., slice: _Optional[str] = ...) -> None: ...
 
 class CheckReport(_message.Message):
-    __slots__ = ("check", "name", "params", "metrics")
+    __slots__ = ("check", "name", "params", "metrics", "confusion")
     CHECK_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
+    CONFUSION_FIELD_NUMBER: _ClassVar[int]
     check: str
     name: str
     params: _struct_pb2.Struct
     metrics: _containers.RepeatedCompositeFieldContainer[Metric]
-    def __init__(self, check: _Optional[str] = ..., name: _Optional[str] = ..., params: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ...) -> None: ...
+    confusion: ConfusionMatrix
+    def __init__(self, check: _Optional[str] = ..., name: _Optional[str] = ..., params: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., confusion: _Optional[_Union[ConfusionMatrix, _Mapping]] = ...) -> None: ...
+
+class ConfusionMatrix(_message.Message):
+    __slots__ = ("cells", "omitted")
+    class Cell(_message.Message):
+        __slots__ = ("label", "predicted", "count")
+        LABEL_FIELD_NUMBER: _ClassVar[int]
+        PREDICTED_FIELD_NUMBER: _ClassVar[int]
+        COUNT_FIELD_NUMBER: _ClassVar[int]
+        label: str
+        predicted: str
+        count: int
+        def __init__(self, label: _Optional[str] = ..., predicted: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+    CELLS_FIELD_NUMBER: _ClassVar[int]
+    OMITTED_FIELD_NUMBER: _ClassVar[int]
+    cells: _containers.RepeatedCompositeFieldContainer[ConfusionMatrix.Cell]
+    omitted: int
+    def __init__(self, cells: _Optional[_Iterable[_Union[ConfusionMatrix.Cell, _Mapping]]] = ..., omitted: _Optional[int] = ...) -> None: ...
 
 class GateReport(_message.Message):
     __slots__ = ("gate", "outcome", "passed", "metric", "message")

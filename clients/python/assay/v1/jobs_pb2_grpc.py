@@ -71,6 +71,11 @@ class JobServiceStub(object):
                 request_serializer=assay_dot_v1_dot_jobs__pb2.ListResultsRequest.SerializeToString,
                 response_deserializer=assay_dot_v1_dot_jobs__pb2.ListResultsResponse.FromString,
                 _registered_method=True)
+        self.ReplayCase = channel.unary_unary(
+                '/assay.v1.JobService/ReplayCase',
+                request_serializer=assay_dot_v1_dot_jobs__pb2.ReplayCaseRequest.SerializeToString,
+                response_deserializer=assay_dot_v1_dot_jobs__pb2.ReplayCaseResponse.FromString,
+                _registered_method=True)
         self.GetReport = channel.unary_unary(
                 '/assay.v1.JobService/GetReport',
                 request_serializer=assay_dot_v1_dot_jobs__pb2.GetReportRequest.SerializeToString,
@@ -139,6 +144,13 @@ class JobServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplayCase(self, request, context):
+        """Judges one case again as the job did, apart from the job's log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetReport(self, request, context):
         """Metrics and gates over what is there.
         """
@@ -196,6 +208,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.ListResults,
                     request_deserializer=assay_dot_v1_dot_jobs__pb2.ListResultsRequest.FromString,
                     response_serializer=assay_dot_v1_dot_jobs__pb2.ListResultsResponse.SerializeToString,
+            ),
+            'ReplayCase': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayCase,
+                    request_deserializer=assay_dot_v1_dot_jobs__pb2.ReplayCaseRequest.FromString,
+                    response_serializer=assay_dot_v1_dot_jobs__pb2.ReplayCaseResponse.SerializeToString,
             ),
             'GetReport': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReport,
@@ -403,6 +420,33 @@ class JobService(object):
             '/assay.v1.JobService/ListResults',
             assay_dot_v1_dot_jobs__pb2.ListResultsRequest.SerializeToString,
             assay_dot_v1_dot_jobs__pb2.ListResultsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayCase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/assay.v1.JobService/ReplayCase',
+            assay_dot_v1_dot_jobs__pb2.ReplayCaseRequest.SerializeToString,
+            assay_dot_v1_dot_jobs__pb2.ReplayCaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,16 +36,32 @@ class UploadModelRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[UploadModelHeader, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ...) -> None: ...
 
 class UploadModelHeader(_message.Message):
-    __slots__ = ("size_bytes", "sha256", "display_name", "signature")
+    __slots__ = ("size_bytes", "sha256", "display_name", "signature", "resumable")
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    RESUMABLE_FIELD_NUMBER: _ClassVar[int]
     size_bytes: int
     sha256: str
     display_name: str
     signature: str
-    def __init__(self, size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., display_name: _Optional[str] = ..., signature: _Optional[str] = ...) -> None: ...
+    resumable: bool
+    def __init__(self, size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., display_name: _Optional[str] = ..., signature: _Optional[str] = ..., resumable: bool = ...) -> None: ...
+
+class GetUploadRequest(_message.Message):
+    __slots__ = ("sha256", "size_bytes")
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    sha256: str
+    size_bytes: int
+    def __init__(self, sha256: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+
+class Upload(_message.Message):
+    __slots__ = ("committed_bytes",)
+    COMMITTED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    committed_bytes: int
+    def __init__(self, committed_bytes: _Optional[int] = ...) -> None: ...
 
 class Chunk(_message.Message):
     __slots__ = ("offset", "data")

@@ -41,6 +41,11 @@ class ModelServiceStub(object):
                 request_serializer=assay_dot_v1_dot_models__pb2.UploadModelRequest.SerializeToString,
                 response_deserializer=assay_dot_v1_dot_models__pb2.Model.FromString,
                 _registered_method=True)
+        self.GetUpload = channel.unary_unary(
+                '/assay.v1.ModelService/GetUpload',
+                request_serializer=assay_dot_v1_dot_models__pb2.GetUploadRequest.SerializeToString,
+                response_deserializer=assay_dot_v1_dot_models__pb2.Upload.FromString,
+                _registered_method=True)
         self.GetModel = channel.unary_unary(
                 '/assay.v1.ModelService/GetModel',
                 request_serializer=assay_dot_v1_dot_models__pb2.GetModelRequest.SerializeToString,
@@ -69,6 +74,13 @@ class ModelServiceServicer(object):
 
     def UploadModel(self, request_iterator, context):
         """Uploads an ONNX file in chunks of at most 1 MiB. It is published as a whole or not at all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUpload(self, request, context):
+        """How much is kept of a resumable upload that broke off.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,6 +118,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.UploadModel,
                     request_deserializer=assay_dot_v1_dot_models__pb2.UploadModelRequest.FromString,
                     response_serializer=assay_dot_v1_dot_models__pb2.Model.SerializeToString,
+            ),
+            'GetUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUpload,
+                    request_deserializer=assay_dot_v1_dot_models__pb2.GetUploadRequest.FromString,
+                    response_serializer=assay_dot_v1_dot_models__pb2.Upload.SerializeToString,
             ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
@@ -156,6 +173,33 @@ class ModelService(object):
             '/assay.v1.ModelService/UploadModel',
             assay_dot_v1_dot_models__pb2.UploadModelRequest.SerializeToString,
             assay_dot_v1_dot_models__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/assay.v1.ModelService/GetUpload',
+            assay_dot_v1_dot_models__pb2.GetUploadRequest.SerializeToString,
+            assay_dot_v1_dot_models__pb2.Upload.FromString,
             options,
             channel_credentials,
             insecure,
