@@ -44,7 +44,7 @@ def test_a_failure_has_figures_and_cases(server: Server, digits: Digits) -> None
     assert len(cases) == min(count, 10) > 0
     for case in cases:
         assert re.fullmatch(
-            r"  case \d+ under motion_blur \(severity=5\): expected \d, got \d( \(clean \d\))?", case
+            r"  case \d+ under motion_blur \(severity=5, variant=\w+\): expected \d, got \d( \(clean \d\))?", case
         ), case
 
 
