@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::args::{Catalog, Job, Model, Output, Suite};
 use super::client::{Client, answer, file, signature};
-use super::{Ended, replay, run, serve};
+use super::{Ended, output, replay, run, serve};
 use crate::api::{pb, struct_to_map};
 use crate::data;
 use crate::error::{Error, Result};
@@ -39,7 +39,10 @@ pub(super) async fn catalog(args: &Catalog) -> Result<Ended> {
     } else if args.name.is_some() {
         probes.iter().for_each(explain);
     } else {
-        print(probes.into_iter().map(|p| vec![p.name, p.family, p.summary]), &["name", "family", "what it does"]);
+        for probe in probes {
+            let line = format!("{:<18} {:<10}  {}", probe.name, probe.family, probe.summary);
+            println!("{}", output::wrapped(&line, &" ".repeat(31)));
+        }
         println!("\n`assay catalog NAME` shows the manual and the parameters.");
     }
     Ok(Ended::Passed)
@@ -52,7 +55,8 @@ fn manual(probe: &pb::Probe) -> Value {
 }
 
 fn explain(probe: &pb::Probe) {
-    println!("{} ({})\n\n{}\n{}", probe.name, probe.family, probe.summary, probe.manual);
+    println!("{} ({})\n\n{}", probe.name, probe.family, output::wrapped(&probe.summary, ""));
+    probe.manual.split("\n\n").for_each(|text| println!("\n{}", output::wrapped(&text.replace('\n', " "), "")));
     let schema = probe.parameters.as_ref().map(struct_to_map).unwrap_or_default();
     let properties = schema.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
     if !properties.is_empty() {
@@ -61,11 +65,11 @@ fn explain(probe: &pb::Probe) {
     for (name, property) in properties {
         let text = property.get("description").and_then(Value::as_str).unwrap_or_default();
         let default = property.get("default").map_or(String::new(), |d| format!(" (default {d})"));
-        println!("  {name}  {text}{default}");
+        println!("  {}", output::wrapped(&format!("{name}: {text}{default}"), "      "));
     }
-    println!("\nCost: {} forward passes a case", probe.cost);
+    println!("\nForward passes of one case: {}", probe.cost);
     if !probe.paper.is_empty() {
-        println!("Source: {}", probe.paper);
+        println!("{}", output::wrapped(&format!("Source: {}", probe.paper), "  "));
     }
 }
 

@@ -42,6 +42,7 @@ pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|arg| arg == "slot") {
         return if crate::lab::slot::main().is_ok() { ExitCode::SUCCESS } else { ExitCode::from(3) };
     }
+    end_with_the_reader();
     let args = Args::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
@@ -55,6 +56,19 @@ pub fn main() -> ExitCode {
         Ok(Ended::Incomplete) => ExitCode::from(3),
         Err(error) => report(&error),
     }
+}
+
+/// `assay catalog | head` closes the pipe early. Rust turns that into a panic of `println!`; here it is a quiet end, with
+/// the exit code of a program that the signal SIGPIPE ended.
+fn end_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let printing = |text: &str| text.starts_with("failed printing to stdout") && text.contains("Broken pipe");
+        if info.payload().downcast_ref::<String>().is_some_and(|text| printing(text)) {
+            std::process::exit(141);
+        }
+        usual(info);
+    }));
 }
 
 fn report(error: &Error) -> ExitCode {

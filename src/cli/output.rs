@@ -264,7 +264,7 @@ fn table(report: &pb::Report) -> String {
 }
 
 /// Words in lines of at most 80 characters; lines after the first begin with `indent`.
-fn wrapped(text: &str, indent: &str) -> String {
+pub(super) fn wrapped(text: &str, indent: &str) -> String {
     let (mut lines, mut line) = (Vec::new(), String::new());
     for word in text.split(' ') {
         if line.chars().count() + 1 + word.chars().count() > 80 {

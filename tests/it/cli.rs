@@ -122,7 +122,12 @@ fn the_catalogue_and_an_inspection_can_be_read() {
     assert!(text(&["catalog", "gaussian_noise"]).contains("severity"));
     let facts = text(&["model", "inspect", "tests/models/mnist_cnn.onnx"]);
     assert!(facts.contains("Conv x") && facts.contains("kind: logits"), "{facts}");
-    assert!(facts.lines().all(|line| line.chars().count() <= 80));
+    assert!(
+        [facts, text(&["catalog"]), text(&["catalog", "elastic_transform"])]
+            .concat()
+            .lines()
+            .all(|line| line.chars().count() <= 80)
+    );
 }
 
 #[test]
