@@ -8,4 +8,5 @@ mod corpus;
 mod digits;
 mod engines;
 mod metrics;
+mod report;
 mod service;
