@@ -44,7 +44,7 @@ pub(super) async fn compare(args: &Compare) -> Result<Ended> {
     }
     let comparison = crate::suite::compare(&a, &b);
     if comparison.rows.is_empty() {
-        return Err(Error::invalid("b", "the two have no case and check in common"));
+        return Err(Error::invalid("b", "it has no case and check in common with A"));
     }
     let text = match args.output {
         CompareOutput::Json => json(&comparison, &ids).to_string(),
@@ -138,5 +138,8 @@ fn words(comparison: &Comparison, ids: &Ids, item: &str) -> String {
     let worse = comparison.rows.iter().filter(|row| row.b_is == "worse").count();
     let verdict = if worse > 0 { "B is significantly worse than A" } else { "B is not significantly worse than A" };
     let rows = comparison.rows.len();
-    text + &format!("\n{verdict}: in {worse} of {rows} comparisons on {} cases (p by Holm)\n", cases.both)
+    if !text.is_empty() && !text.ends_with("\n\n") {
+        text.push('\n');
+    }
+    text + &format!("{verdict}: in {worse} of {rows} comparisons on {} cases (p by Holm)\n", cases.both)
 }

@@ -12,6 +12,7 @@ mod faults;
 mod metrics;
 mod models;
 mod refusals;
+mod report;
 mod reuse;
 mod server;
 mod service;
