@@ -11,6 +11,7 @@ mod engines;
 mod faults;
 mod metrics;
 mod models;
+mod readme;
 mod refusals;
 mod report;
 mod reuse;

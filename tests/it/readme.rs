@@ -1,0 +1,41 @@
+//! The README's tables are those of the registries. `UPDATE_README=1 cargo test readme` writes them anew.
+
+use std::fmt::Write;
+use std::fs;
+
+use assay::metric::METRICS;
+use assay::probe::manuals;
+
+fn probes() -> String {
+    let mut table = "| probe | takes | what it does |\n|---|---|---|\n".to_owned();
+    for manual in manuals().filter(|m| m.family != "clean") {
+        let kinds: Vec<String> = manual.kinds.iter().map(|kind| format!("{kind:?}").to_lowercase()).collect();
+        writeln!(table, "| `{}` | {} | {} |", manual.name, kinds.join(", "), manual.summary()).unwrap();
+    }
+    table
+}
+
+fn metrics() -> String {
+    let mut table = "| metric | what it is | 95 % interval |\n|---|---|---|\n".to_owned();
+    for metric in METRICS {
+        writeln!(table, "| `{}` | {} | {} |", metric.name, metric.what, metric.interval).unwrap();
+    }
+    table
+}
+
+#[test]
+fn tables_are_those_of_the_registries() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let mut text = fs::read_to_string(path).unwrap();
+    for (name, table) in [("probes", probes()), ("metrics", metrics())] {
+        let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
+        let start = text.find(&begin).unwrap() + begin.len();
+        let stop = text.find(&end).unwrap();
+        if std::env::var_os("UPDATE_README").is_some() {
+            text.replace_range(start..stop, &table);
+            fs::write(path, &text).unwrap();
+        } else {
+            assert_eq!(text[start..stop], table, "UPDATE_README=1 cargo test readme");
+        }
+    }
+}
