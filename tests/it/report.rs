@@ -133,7 +133,8 @@ fn two_runs_are_compared_case_by_case() {
         let output = run(&[&args[..], &["--baseline", file, "--gate", gate]].concat());
         (output.status.code(), lines(&output).into_iter().next().map(|l| l["report"].clone()).unwrap_or_default())
     };
-    let (code, report) = gates("clean.accuracy >= baseline - 0.03", &a);
+    // 120 cases that all agree still leave 0.034 to either side.
+    let (code, report) = gates("clean.accuracy >= baseline - 0.05", &a);
     assert_eq!((code, &report["gates"][0]["metric"]["value"]), (Some(0), &0.0.into()));
     let last = report["checks"].as_array().unwrap().last().unwrap();
     assert_eq!((&last["check"], &last["metrics"][0]["name"]), (&"all".into(), &"mce".into()));
@@ -160,7 +161,7 @@ fn a_job_is_held_against_another_of_the_service() {
     let against =
         |job: &str, gate: &str| run(&[&args[..], &["--baseline", job, "--gate", gate, "--output", "json"]].concat());
     let outputs =
-        ["clean.accuracy >= baseline - 0.05", "gaussian_noise.corruption_error <= 1", "clean.nll >= baseline"]
+        ["clean.accuracy >= baseline - 0.06", "gaussian_noise.corruption_error <= 1", "clean.nll >= baseline"]
             .map(|gate| against(&job, gate));
     let (none, other) =
         (run(&[&args[..], &["--gate", "clean.accuracy >= baseline"]].concat()), against("x", "mce <= 1"));
