@@ -103,15 +103,19 @@ impl Graph {
     }
 }
 
-/// Gives nodes that would have the same name names of their own. tract calls a node without a name after its first output,
-/// and refuses a graph in which two are called the same.
+/// Gives nodes that would have the same name as another or as a tensor names of their own. tract calls a node without a
+/// name after its first output, makes a node of every tensor, and refuses a graph in which two are called the same.
 fn name_apart(graph: &mut GraphProto) {
-    let mut taken = BTreeSet::new();
+    let tensors = graph.input.iter().map(|i| &i.name).chain(graph.initializer.iter().map(|t| &t.name));
+    let mut taken: BTreeSet<String> = tensors.cloned().collect();
     for (i, node) in graph.node.iter_mut().enumerate() {
         let name = if node.name.is_empty() { node.output.first() } else { Some(&node.name) };
         if !name.is_some_and(|name| taken.insert(name.clone())) {
-            node.name = format!("{}.{i}", node.name);
-            taken.insert(node.name.clone());
+            let mut others = (i..).map(|i| format!("{}.node{i}", node.name));
+            node.name = others.find(|name| taken.insert(name.clone())).unwrap_or_default();
+        }
+        for attribute in &mut node.attribute {
+            attribute.g.iter_mut().chain(&mut attribute.graphs).for_each(name_apart);
         }
     }
 }

@@ -21,15 +21,20 @@ fn read(node: &NodeProto, quantize: bool) -> TractResult<(Box<dyn InferenceOp>, 
     ensure!(block == 0, "{}: blocks of {block} were found; one scale, or one for each place of an axis", node.op_type);
     let axis = node.get_attr_opt("axis")?.unwrap_or(1);
     let zero_point = node.input.len() == 3 && !node.input[2].is_empty();
-    Ok((expand(Linear { quantize, axis, zero_point }), Vec::new()))
+    // Since opset 21 the type can stand in an attribute, where 0 is none.
+    let stated = node.get_attr_opt::<i64>("output_dtype")?.is_some_and(|code| code != 0);
+    let output = if quantize && stated { node.get_attr("output_dtype")? } else { u8::datum_type() };
+    Ok((expand(Linear { quantize, axis, zero_point, output }), Vec::new()))
 }
 
-/// x to x / scale + zero point, rounded and cut to 8 bits; or back.
+/// x to x / scale + zero point, rounded and cut to 8 or 16 bits; or back.
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
 struct Linear {
     quantize: bool,
     axis: i64,
     zero_point: bool,
+    /// What is quantised to where no zero point says it.
+    output: DatumType,
 }
 
 impl Expansion for Linear {
@@ -50,7 +55,7 @@ impl Expansion for Linear {
         if self.zero_point {
             s.equals(&quantised.datum_type, &inputs[2].datum_type)?;
         } else if self.quantize {
-            s.equals(&quantised.datum_type, u8::datum_type())?;
+            s.equals(&quantised.datum_type, self.output)?;
         }
         if !self.quantize {
             s.equals(&outputs[0].datum_type, f32::datum_type())?;
@@ -63,8 +68,8 @@ impl Expansion for Linear {
             model.outlet_fact(inputs[input])?.konst.clone().context("the scale and zero point must be constants")
         };
         let (scale, rank) = (constant(model, 1)?, model.outlet_fact(inputs[0])?.rank());
-        let zero = if self.zero_point { constant(model, 2)? } else { tensor0(0u8).into_arc_tensor() };
-        let kind = zero.datum_type();
+        let zero = if self.zero_point { constant(model, 2)? } else { tensor0(0f32).into_arc_tensor() };
+        let kind = if self.zero_point { zero.datum_type() } else { self.output };
         let along = |tensor: &Tensor| along(tensor, self.axis, rank);
         let (scale, zero) = (along(&scale)?, along(&zero)?);
         let scale = model.add_const(format!("{prefix}.scale"), scale)?;
@@ -77,7 +82,9 @@ impl Expansion for Linear {
         let (low, high) = match kind {
             DatumType::U8 => (f32::from(u8::MIN), f32::from(u8::MAX)),
             DatumType::I8 => (f32::from(i8::MIN), f32::from(i8::MAX)),
-            other => bail!("QuantizeLinear to {other:?}; to uint8 and int8 can be run"),
+            DatumType::U16 => (f32::from(u16::MIN), f32::from(u16::MAX)),
+            DatumType::I16 => (f32::from(i16::MIN), f32::from(i16::MAX)),
+            other => bail!("QuantizeLinear to {other:?}; to uint8, int8, uint16 and int16 can be run"),
         };
         let mut bound = |name: &str, value: f32| {
             let value = tensor0(value).broadcast_into_rank(rank)?;

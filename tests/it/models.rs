@@ -175,9 +175,10 @@ fn corpus_models_answer_as_onnxruntime_does_and_are_as_good_as_recorded() {
         assert!(found.labels.is_none_or(met), "{name}: {:?}, {recorded} was recorded", found.labels);
         // The one SVM votes otherwise than its probabilities say in one case, in onnxruntime as well.
         let slack = if name == "bc_svm" { 1.0 / found.n as f64 } else { 0.0 };
-        // Photographs are resized by another library than the recorded run's, which tips a few of them.
-        let met = if about["data"] == "photos" { found.scores >= recorded } else { met(found.scores + slack) };
-        assert!(met, "{name}: {}, {recorded} was recorded", found.scores);
+        // The recorded run cut its crop with odd margins rounded down. Rounded as torchvision does, Pillow and onnxruntime
+        // have one photograph more right.
+        let more = if about["data"] == "photos" { 1.0 / found.n as f64 } else { 0.0 };
+        assert!(met(found.scores + slack - more), "{name}: {}, {recorded} was recorded", found.scores);
     }
 }
 

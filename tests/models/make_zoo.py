@@ -24,9 +24,15 @@ TYPES = {"float32": T.FLOAT, "float64": T.DOUBLE, "int64": T.INT64, "float16": T
 zoo = {}
 
 
-def add(name, model, inputs, open_sides=False):
-    """Asks onnxruntime and keeps the model with the answers. Maps (of a ZipMap) become tables."""
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+def add(name, model, inputs, fuse=True):
+    """Asks onnxruntime and keeps the model with the answers. Maps (of a ZipMap) become tables.
+
+    Without `fuse` the answers are those of the graph as it is written, operator by operator.
+    """
+    options = ort.SessionOptions()
+    if not fuse:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     arrays = {f"in_{k}": v.astype(np.float32) if v.dtype == np.float16 else v for k, v in inputs.items()}
     for output, value in zip(session.get_outputs(), session.run(None, inputs)):
         if isinstance(value, list):
@@ -288,11 +294,38 @@ for per_channel in [False, True]:
     for kind in [QuantType.QInt8, QuantType.QUInt8]:
         name = f"qdq_{'channels_' if per_channel else ''}{kind.name[1:].lower()}"
         quantize_static("/tmp/net.onnx", "/tmp/quantised.onnx", Reader(), QuantFormat.QDQ, per_channel=per_channel, activation_type=kind, weight_type=QuantType.QInt8)
-        add(name, onnx.load("/tmp/quantised.onnx"), {"x": pictures})
+        # Fused, onnxruntime computes in int8, which moves some of its own probabilities by a step of 1/255.
+        add(name, onnx.load("/tmp/quantised.onnx"), {"x": pictures}, fuse=False)
 quantize_static("/tmp/net.onnx", "/tmp/quantised.onnx", Reader(), QuantFormat.QOperator, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
 add("qoperator", onnx.load("/tmp/quantised.onnx"), {"x": pictures})
 quantize_dynamic("/tmp/net.onnx", "/tmp/quantised.onnx")
 add("dynamic", onnx.load("/tmp/quantised.onnx"), {"x": pictures})
+
+# Both ways through every type, on steps, half steps and beyond the ends; one scale for all or one for each place.
+steps = np.concatenate([np.arange(-600, 600, dtype=np.float32) / 8, floats(36), [4e4, -4e4, 3e9, -3e9]]).astype(np.float32).reshape(-1, 4)
+for kind in [np.uint8, np.int8, np.uint16, np.int16]:
+    for axis, points in [(None, 3), (1, [0, 1, 2, 100]), (-1, None)]:
+        scale = np.float32(0.25) if axis is None else np.array([0.25, 0.1, 3, 0.007], np.float32)
+        constants = [nh.from_array(np.array(scale), "scale")]
+        code = h.np_dtype_to_tensor_dtype(np.dtype(kind))
+        attributes = {} if axis is None else {"axis": axis}
+        to = dict(attributes)
+        names = ["scale"]
+        if points is None:
+            to["output_dtype"] = code
+        else:
+            constants.append(nh.from_array(np.array(points, kind), "point"))
+            names.append("point")
+        nodes = [h.make_node("QuantizeLinear", ["x", *names], ["q"], **to), h.make_node("DequantizeLinear", ["q", *names], ["y"], **attributes)]
+        graph = h.make_graph(nodes, "steps", [h.make_tensor_value_info("x", T.FLOAT, ["batch", 4])], [h.make_tensor_value_info("y", T.FLOAT, ["batch", 4])], constants)
+        name = f"quantize_{kind.__name__}_{'one' if axis is None else 'stated' if points is None else 'each'}"
+        add(name, h.make_model(graph, opset_imports=[h.make_opsetid("", 21)], ir_version=10), {"x": steps}, fuse=False)
+
+# Names that nodes share with tensors, one of them the output of a node without a name.
+nodes = [h.make_node("Mul", ["x", "w"], ["a"], name="w"), h.make_node("Exp", ["a"], ["b"], name="y"),
+         h.make_node("Neg", ["b"], ["y"]), h.make_node("Add", ["y", "b"], ["z"], name="x")]
+graph = h.make_graph(nodes, "names", [h.make_tensor_value_info("x", T.FLOAT, ["batch", 4])], [h.make_tensor_value_info(k, T.FLOAT, ["batch", 4]) for k in "yz"], [nh.from_array(np.float32([1, 2, 3, 4]), "w")])
+add("names", h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8), {"x": x})
 
 out = Path(__file__).with_name("zoo.zip")
 with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
