@@ -15,5 +15,6 @@ mod refusals;
 mod reuse;
 mod server;
 mod service;
+mod telemetry;
 mod tidy;
 mod zoo;
