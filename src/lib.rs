@@ -9,12 +9,15 @@
 //! - 2: [`probe`]: corruptions, one file a member.
 //! - 3: [`suite`]: checks as asked for; planning, probing, judging; the report.
 //! - 4: `lab`: models, suites and jobs on an engine; the pool and its slots.
-//! - 5: `api`, `cli`: gRPC and the command line; they translate and never meet, save in `cli::serve`.
+//! - 5: `api`, `console`, `telemetry`, `cli`: gRPC, the port for operators, logs and traces and metrics, the command
+//!   line; they translate and never meet, save in `cli::serve`.
 
 #[cfg(feature = "server")]
 pub mod api;
 #[cfg(feature = "server")]
 pub mod cli;
+#[cfg(feature = "server")]
+pub mod console;
 pub mod data;
 pub mod engine;
 pub mod error;
@@ -23,6 +26,8 @@ pub mod lab;
 pub mod metric;
 pub mod probe;
 pub mod suite;
+#[cfg(feature = "server")]
+pub mod telemetry;
 pub mod tensor;
 
 pub use error::{Error, Result};

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::telemetry::LogFormat;
+
 /// Where a service is expected unless `--server` says otherwise.
 const SERVER: &str = "http://127.0.0.1:50051";
 
@@ -72,7 +74,13 @@ pub(super) struct Serve {
     /// Worker processes; one per processor if not given.
     #[arg(long, value_name = "N")]
     pub(super) slots: Option<usize>,
-    /// TOML with `listen`, `engine`, `slots` and a table `[limits]`; options come before it.
+    /// Address for operators: /metrics for Prometheus, /healthz, /readyz. There is none unless it is given.
+    #[arg(long, value_name = "ADDR")]
+    pub(super) console: Option<SocketAddr>,
+    /// How log lines look. [default: text]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(super) log_format: Option<LogFormat>,
+    /// TOML with `listen`, `console`, `engine`, `slots` and tables `[limits]`, `[telemetry]`; options come before it.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }

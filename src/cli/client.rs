@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio_stream::StreamExt;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use super::serve::Within;
+use super::trace::Trace;
 use crate::api::pb::catalog_service_client::CatalogServiceClient;
 use crate::api::pb::job_service_client::JobServiceClient;
 use crate::api::pb::model_service_client::ModelServiceClient;
@@ -27,12 +29,15 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// A stream without even a heartbeat for so long is dead.
 const SILENCE: Duration = Duration::from_secs(45);
 
+/// A channel whose calls carry the trace of whoever started this program.
+type Traced = InterceptedService<Channel, Trace>;
+
 /// A connection to a service, which may live within this process.
 pub(super) struct Client {
-    pub(super) models: ModelServiceClient<Channel>,
-    pub(super) suites: SuiteServiceClient<Channel>,
-    pub(super) jobs: JobServiceClient<Channel>,
-    pub(super) catalog: CatalogServiceClient<Channel>,
+    pub(super) models: ModelServiceClient<Traced>,
+    pub(super) suites: SuiteServiceClient<Traced>,
+    pub(super) jobs: JobServiceClient<Traced>,
+    pub(super) catalog: CatalogServiceClient<Traced>,
     within: Option<Within>,
 }
 
@@ -46,6 +51,7 @@ impl Client {
                 (Some(within), channel)
             }
         };
+        let channel = InterceptedService::new(channel, Trace::from_env());
         Ok(Self {
             models: ModelServiceClient::new(channel.clone()),
             suites: SuiteServiceClient::new(channel.clone()).max_encoding_message_size(CASES_MAX),

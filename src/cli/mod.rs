@@ -18,14 +18,15 @@ mod replay;
 mod run;
 mod serve;
 mod sheet;
+mod trace;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
 use self::args::{Args, Command};
 use crate::error::{Error, Result};
+use crate::telemetry::Telemetry;
 
 /// How a command ended, as far as its exit code tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +45,6 @@ pub fn main() -> ExitCode {
     }
     end_with_the_reader();
     let args = Args::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return report(&Error::internal("starting", e)),
@@ -88,8 +87,13 @@ fn report(error: &Error) -> ExitCode {
 }
 
 async fn dispatch(command: Command) -> Result<Ended> {
-    match command {
-        Command::Serve(args) => serve::serve(&args).await,
+    let config = match &command {
+        Command::Serve(args) => serve::Config::new(args)?,
+        _ => serve::Config::default(),
+    };
+    let telemetry = Telemetry::start(&config.telemetry)?;
+    let ended = match command {
+        Command::Serve(_) => serve::serve(config, &telemetry).await,
         Command::Run(args) => run::run(&args).await,
         Command::Compare(args) => compare::compare(&args).await,
         Command::Demo(args) => demo::demo(&args).await,
@@ -97,5 +101,7 @@ async fn dispatch(command: Command) -> Result<Ended> {
         Command::Model(args) => manage::model(args).await,
         Command::Suite(args) => manage::suite(args).await,
         Command::Job(args) => manage::job(args).await,
-    }
+    };
+    telemetry.stop().await;
+    ended
 }

@@ -14,9 +14,11 @@ use tonic::transport::{Channel, Endpoint};
 use super::Ended;
 use super::args::Serve;
 use crate::api;
+use crate::console;
 use crate::error::{Error, Result};
 use crate::lab::engines::{Engine, memory, sqlite};
 use crate::lab::{Lab, Limits, Pool};
+use crate::telemetry::{self, RpcLayer, Telemetry};
 
 /// Where a service listens and keeps its state unless it is told.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
@@ -41,14 +43,27 @@ fn engine(url: &str) -> Result<Engine> {
 /// What a configuration file may say; the options of the command line come before it.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Config {
+pub(super) struct Config {
     listen: Option<SocketAddr>,
+    console: Option<SocketAddr>,
     engine: Option<String>,
     slots: Option<usize>,
     limits: Limits,
+    pub(super) telemetry: telemetry::Settings,
 }
 
 impl Config {
+    /// What the options and the file that they name come to.
+    pub(super) fn new(args: &Serve) -> Result<Self> {
+        let mut config = Self::read(args.config.as_deref())?;
+        config.listen = args.listen.or(config.listen);
+        config.console = args.console.or(config.console);
+        config.engine = args.engine.clone().or(config.engine);
+        config.slots = args.slots.or(config.slots);
+        config.telemetry.log_format = args.log_format.unwrap_or(config.telemetry.log_format);
+        Ok(config)
+    }
+
     fn read(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else { return Ok(Self::default()) };
         let refuse = |e: &dyn std::fmt::Display| Error::invalid("config", format!("{}: {e}", path.display()));
@@ -57,32 +72,44 @@ impl Config {
 }
 
 /// `assay serve`: until a signal ends it, with shards given back.
-pub(super) async fn serve(args: &Serve) -> Result<Ended> {
-    let config = Config::read(args.config.as_deref())?;
-    let url = args.engine.clone().or(config.engine).unwrap_or_else(|| ENGINE.to_owned());
-    let lab = Lab::new(engine(&url)?, config.limits);
-    let slots = slots(args.slots.or(config.slots));
-    let listen = args.listen.or(config.listen).unwrap_or(LISTEN);
-    let listener = TcpListener::bind(listen).await.map_err(|e| Error::invalid("listen", format!("{listen}: {e}")))?;
-    let address = listener.local_addr().map_err(|e| Error::internal("listening", e))?;
+pub(super) async fn serve(config: Config, telemetry: &Telemetry) -> Result<Ended> {
+    let lab = Lab::new(engine(config.engine.as_deref().unwrap_or(ENGINE))?, config.limits);
+    let slots = slots(config.slots);
+    let (listener, address) = listen("listen", config.listen.unwrap_or(LISTEN)).await?;
+    // Before the pool starts, so that nothing goes uncounted.
+    if let Some(address) = config.console {
+        let (listener, address) = listen("console", address).await?;
+        let router = console::router(&lab, telemetry::record()?);
+        // It ends with the process.
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        telemetry.say(&format!("console on http://{address}"));
+    }
     lab.recover_all().await?;
     let routes = api::routes(&lab, slots).await?;
     let pool = Pool::start(&lab, slots);
-    eprintln!("listening on {address}");
+    telemetry.say(&format!("listening on {address}"));
     // Without TCP_NODELAY small messages wait for one another's acknowledgements.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let (closing, closed) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(api::server().add_routes(routes).serve_with_incoming_shutdown(incoming, async {
+    let server = api::server().layer(RpcLayer).add_routes(routes);
+    let server = tokio::spawn(server.serve_with_incoming_shutdown(incoming, async {
         // An error means that the sender is gone, which is the same.
         let _ = closed.await;
     }));
     interrupted().await?;
-    eprintln!("stopping");
+    telemetry.say("stopping");
     pool.stop().await;
     let _ = closing.send(());
     // Streams that follow a job would keep the server for as long as the job; they resume elsewhere.
     let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
     Ok(Ended::Passed)
+}
+
+/// A listener for the option `field`, and where it really listens.
+async fn listen(field: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await.map_err(|e| Error::invalid(field, format!("{address}: {e}")))?;
+    let address = listener.local_addr().map_err(|e| Error::internal("listening", e))?;
+    Ok((listener, address))
 }
 
 /// Waits for SIGINT or SIGTERM.
@@ -111,7 +138,8 @@ impl Within {
         let (near, far) = tokio::io::duplex(PIPE);
         let incoming = tokio_stream::once(Ok::<_, std::io::Error>(far));
         let server = tokio::spawn(async move {
-            if let Err(error) = api::server().add_routes(routes).serve_with_incoming(incoming).await {
+            let server = api::server().layer(RpcLayer).add_routes(routes);
+            if let Err(error) = server.serve_with_incoming(incoming).await {
                 tracing::error!(%error, "the service within this process ended");
             }
         });

@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
+
 use super::engines::{Appended, Expect};
 use super::limits::within;
 use super::names;
 use super::records::{CheckSpec, JobRecord, JobSpec, Line, State, SuiteRecord, decode, encode};
+use super::trace::TraceContext;
 use super::{Lab, results};
 use crate::error::{Error, Result};
 use crate::suite::{Gate, Plan, validate};
@@ -29,10 +33,17 @@ impl Lab {
     /// Validates everything at once, writes the job, enqueues its shards. The same `request_id` gives the same job;
     /// with another spec it is [`Error::AlreadyExists`]. `dry` only validates.
     pub async fn create_job(&self, tenant: &str, spec: JobSpec, request_id: &str, dry: bool) -> Result<Created> {
-        let mut created = self.resolve(tenant, spec).await?;
+        let created = self.resolve(tenant, spec).await?;
         if dry {
             return Ok(created);
         }
+        let (cases, shards) = (created.job.cases, created.shards);
+        let span = tracing::info_span!("job", job = Empty, cases, shards);
+        self.begin(tenant, created, request_id).instrument(span).await
+    }
+
+    /// Writes a validated job and enqueues its shards.
+    async fn begin(&self, tenant: &str, mut created: Created, request_id: &str) -> Result<Created> {
         let pending = self.engine().queue.pending().await?;
         within("queued_shards", self.limits().queued_shards, pending + created.shards, "the number of queued shards")?;
         let mut id = names::fresh_id()?;
@@ -51,6 +62,8 @@ impl Lab {
             }
         }
         created.job.name = names::name(tenant, "jobs", &id);
+        created.job.trace = TraceContext::of(&Span::current());
+        Span::current().record("job", &created.job.name);
         let key = key(tenant, &id);
         if self.engine().meta.put(&key, &encode(&created.job)?, Expect::Absent).await?.is_none() {
             created.job = self.get(&key, &created.job.name).await?.1;
@@ -105,6 +118,7 @@ impl Lab {
             cases,
             slices: suite.summary.slices,
             counts: BTreeMap::new(),
+            trace: TraceContext::default(),
         };
         Ok(Created { job, shards: plan.len(), verdicts: queries, queries, seconds, memory })
     }
@@ -203,6 +217,8 @@ impl Lab {
             let current: JobRecord = decode(&stored.value)?;
             if current.state == State::Running {
                 self.engine().meta.put(&key, &encode(&ended)?, Expect::Revision(stored.revision)).await?;
+                let seconds = ended.ended.saturating_sub(ended.created) / 1000;
+                tracing::info!(job = job.name, ?state, seconds, "a job ended");
             }
         }
         self.engine().queue.forget(&job.name).await?;

@@ -3,6 +3,7 @@
 pub mod engines;
 mod jobs;
 mod limits;
+mod meters;
 mod models;
 mod names;
 mod pool;
@@ -13,15 +14,18 @@ mod reuse;
 pub mod slot;
 mod suite_file;
 mod suites;
+mod trace;
 
 pub use jobs::Created;
 pub use limits::Limits;
+pub use meters::{CASE_DURATION, describe as describe_meters};
 pub use models::{ModelUpload, NewModel};
 pub use names::{LOCAL, artifact as artifact_name};
 pub use pool::Pool;
 pub use replay::Replayed;
 pub use results::{Follow, Message, Progress};
 pub use suites::{NewSuite, SuiteUpload};
+pub use trace::{Bridge, TraceContext};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,7 +1,10 @@
 //! Models: taken in whole or not at all, parsed only in a slot.
 
+use metrics::counter;
+
 use super::engines::{Expect, Staged};
 use super::limits::within;
+use super::meters::UPLOADED;
 use super::names;
 use super::records::{JobRecord, ModelRecord, State, decode, encode};
 use super::slot::{Ask, Death, Slot, Tell};
@@ -117,7 +120,9 @@ impl ModelUpload {
             let message = format!("more than the announced {} bytes came", self.header.size);
             return Err(Error::invalid("chunk.data", message));
         }
-        self.staged.write(bytes).await
+        self.staged.write(bytes).await?;
+        counter!(UPLOADED).increment(bytes.len() as u64);
+        Ok(())
     }
 
     /// Publishes the model: the bytes are those announced, a slot has read and run it. The same file with the same

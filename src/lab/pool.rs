@@ -1,14 +1,19 @@
 //! The pool: leases shards, hands them to slots, appends what they give, acknowledges.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
+use metrics::{counter, histogram};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use super::Lab;
 use super::engines::{Appended, Lease};
 use super::jobs::key_of;
+use super::meters::{CASE_DURATION, DUPLICATES, QUERIES, REDELIVERIES};
 use super::names;
 use super::records::{ArtifactRecord, JobRecord, Line, ShardLine, State, encode};
 use super::slot::{Ask, Death, Slot, Tell, Work};
@@ -93,21 +98,31 @@ impl Worker {
         };
         let shard = job.plan().shard(u64::from(lease.shard)).filter(|_| job.state == State::Running);
         let Some(shard) = shard else { return engine.queue.ack(lease).await.map(drop) };
+        let span = open(lease, &job, &shard);
+        self.attend(lease, &job, &shard).instrument(span).await
+    }
+
+    /// One try of a shard, until it is recorded or given back.
+    async fn attend(&mut self, lease: &Lease, job: &JobRecord, shard: &Shard) -> Result<()> {
+        let queue = self.lab.engine().queue.clone();
         let last = lease.failures >= self.lab.limits().shard_failures;
-        let end = match self.lab.known(&job, &shard).await? {
+        let end = match self.lab.known(job, shard).await? {
             Some(evidence) => End::Evidence(evidence),
-            None if last => self.one_by_one(lease, &job, &shard).await?,
-            None => self.run(lease, &job, &shard).await?,
+            None if last => self.one_by_one(lease, job, shard).await?,
+            None => self.run(lease, job, shard).await?,
         };
         match end {
-            End::Stopped => engine.queue.nack(lease, false).await.map(drop),
+            End::Stopped => queue.nack(lease, false).await.map(drop),
             End::Died(Death(reason)) => {
                 tracing::warn!(job = lease.job, shard = lease.shard, reason, "a slot died; the shard is tried again");
-                engine.queue.nack(lease, true).await.map(drop)
+                Span::current().record("otel.status_code", "ERROR");
+                queue.nack(lease, true).await.map(drop)
             }
             End::Evidence(evidence) => {
-                self.record(lease, &job, &shard, evidence).await?;
-                engine.queue.ack(lease).await.map(drop)
+                counter!(QUERIES).increment(evidence.queries);
+                Span::current().record("queries", evidence.queries);
+                self.record(lease, job, shard, evidence).await?;
+                queue.ack(lease).await.map(drop)
             }
         }
     }
@@ -121,7 +136,7 @@ impl Worker {
             None => Slot::start()?,
         };
         let (stop, mut stopped) = (lab.stop_signal(&job.name), self.stopped.clone());
-        let ask = Ask::Run(Box::new(work));
+        let (ask, begin) = (Ask::Run(Box::new(work)), Instant::now());
         let answer = tokio::select! {
             answer = slot.ask(&ask, lab.limits().shard_time) => answer,
             // A slot that is dropped in mid-work is killed.
@@ -134,7 +149,10 @@ impl Worker {
             Ok(answer) => {
                 self.slot = Some(slot);
                 match answer {
-                    Tell::Evidence(evidence) => Ok(End::Evidence(evidence)),
+                    Tell::Evidence(evidence) => {
+                        clock(job, shard, begin.elapsed())?;
+                        Ok(End::Evidence(evidence))
+                    }
                     // The same order gives the same error, so there is nothing to retry.
                     Tell::Failed(e) => {
                         Ok(End::Evidence(failed(job, shard, &ids(&lab, job, shard).await?, &e.to_string())?))
@@ -195,12 +213,43 @@ impl Worker {
         let Evidence { verdicts, tags, queries, .. } = evidence;
         let line = ShardLine { verdicts, tags, queries, artifacts };
         let appended = engine.log.append(&job.name, lease.shard, &encode(&Line::Shard(line))?).await?;
+        if matches!(appended, Appended::Exists(_)) {
+            counter!(DUPLICATES).increment(1);
+        }
         let complete = engine.log.count(&job.name).await? >= job.plan().len();
         if complete && matches!(appended, Appended::New(_)) {
             self.lab.complete(job).await?;
         }
         Ok(())
     }
+}
+
+/// A span for a try of a shard, in the trace of its job.
+fn open(lease: &Lease, job: &JobRecord, shard: &Shard) -> Span {
+    let Range { start, end } = shard.cases;
+    let span = tracing::info_span!(
+        "shard",
+        job = job.name,
+        check = shard.check,
+        first_case = start,
+        cases = end - start,
+        attempt = lease.token,
+        queries = Empty,
+        otel.status_code = Empty,
+    );
+    job.trace.adopt(&span);
+    if lease.token > 1 {
+        counter!(REDELIVERIES).increment(1);
+    }
+    span
+}
+
+/// Notes how long a case of a shard took.
+fn clock(job: &JobRecord, shard: &Shard, time: Duration) -> Result<()> {
+    let probe = job.spec.checks[shard.check].read()?.manual.name;
+    let cases = u32::try_from(shard.cases.end - shard.cases.start).unwrap_or(u32::MAX).max(1);
+    histogram!(CASE_DURATION, "probe" => probe).record_many(time / cases, cases as usize);
+    Ok(())
 }
 
 /// The order for a shard.

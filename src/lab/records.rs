@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::trace::TraceContext;
 use crate::engine::{Axis, Graph, Model, Port, Signature};
 use crate::error::{Error, Result};
 use crate::suite::{Check, Given, Plan, Slicer, Summary, Tags, Verdict, checks};
@@ -161,6 +162,9 @@ pub struct JobRecord {
     /// How cases fall into slices.
     pub slices: Slicer,
     pub counts: BTreeMap<String, u64>,
+    /// The span of the job's creation; those of its shards are its children.
+    #[serde(default)]
+    pub trace: TraceContext,
 }
 
 impl JobRecord {
@@ -184,7 +188,7 @@ impl JobRecord {
 }
 
 /// Where a job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum State {
     Running,
     Succeeded,

@@ -2,9 +2,12 @@
 
 use std::collections::HashSet;
 
+use metrics::counter;
+
 use super::Lab;
 use super::engines::{Expect, Staged};
 use super::limits::within;
+use super::meters::UPLOADED;
 use super::names;
 use super::records::{CheckSpec, SuiteRecord, decode, encode};
 use super::suite_file::Writer;
@@ -99,7 +102,9 @@ impl SuiteUpload {
             self.staged.size() + frame.len() as u64,
             "the size of the suite",
         )?;
-        self.staged.write(&frame).await
+        self.staged.write(&frame).await?;
+        counter!(UPLOADED).increment(frame.len() as u64);
+        Ok(())
     }
 
     /// Publishes the suite. The same cases with the same checks and gates are the same suite.

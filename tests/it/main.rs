@@ -17,5 +17,6 @@ mod report;
 mod reuse;
 mod server;
 mod service;
+mod telemetry;
 mod tidy;
 mod zoo;

@@ -19,6 +19,8 @@ pub(crate) const MODEL: &[u8] = include_bytes!("../models/mnist_cnn.onnx");
 pub(crate) struct Server {
     pub(crate) child: Child,
     pub(crate) address: String,
+    /// Where the console is, if the configuration asks for one.
+    pub(crate) console: Option<String>,
 }
 
 impl Server {
@@ -39,15 +41,17 @@ impl Server {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut console = None;
         let address = loop {
             let line = lines.next().unwrap().unwrap();
+            console = console.or(line.strip_prefix("console on http://").map(str::to_owned));
             if let Some(address) = line.strip_prefix("listening on ") {
                 break address.to_owned();
             }
         };
         // The pipe is kept empty, so that the server never waits to say something.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address }
+        Self { child, address, console }
     }
 
     pub(crate) async fn channel(&self) -> Channel {

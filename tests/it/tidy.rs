@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&[&str]; 6] = [&["error"], &["tensor", "data"], &["engine", "metric"], &["probe"], &["suite"], &["lab"]];
 
 /// The skins, above all floors.
-const SKINS: [&str; 2] = ["api", "cli"];
+const SKINS: [&str; 4] = ["api", "cli", "console", "telemetry"];
 
 /// Words that must not stand below a folder (all of `src` if empty), save in the second one.
 const ABSENT: [(&str, &str, &str); 8] = [

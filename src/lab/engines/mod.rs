@@ -64,7 +64,7 @@ pub struct Lease {
     pub shard: u32,
     /// Failures that workers reported for this shard so far; an expired lease is not one.
     pub failures: u32,
-    /// Fences this lease from earlier and later ones of the same shard.
+    /// Fences this lease from earlier and later ones of the same shard; 1 is the first.
     pub token: u64,
 }
 

@@ -3,11 +3,13 @@
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use metrics::counter;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::{Ask, FRAME_MAX, Tell};
 use crate::error::{Error, Result};
+use crate::lab::meters::RESTARTS;
 
 /// A running child process; killed when dropped.
 pub(in crate::lab) struct Slot {
@@ -19,6 +21,14 @@ pub(in crate::lab) struct Slot {
 /// How a slot ended in the middle of its work.
 #[derive(Clone, Debug)]
 pub(in crate::lab) struct Death(pub(in crate::lab) String);
+
+impl Death {
+    /// Counts it too.
+    fn of(kind: &'static str, reason: String) -> Self {
+        counter!(RESTARTS, "reason" => kind).increment(1);
+        Self(reason)
+    }
+}
 
 impl Slot {
     /// Starts a child of this very program.
@@ -42,7 +52,7 @@ impl Slot {
             Err(_) => {
                 // It may hang anywhere; what it did so far is lost.
                 let _ = self.child.kill().await;
-                Err(Death(format!("timeout: no answer within {} s", limit.as_secs())))
+                Err(Death::of("timeout", format!("timeout: no answer within {} s", limit.as_secs())))
             }
         }
     }
@@ -67,20 +77,20 @@ impl Slot {
     async fn died(&mut self, cause: &std::io::Error) -> Death {
         // A broken pipe is seen a moment before the process can be waited for.
         match tokio::time::timeout(Duration::from_secs(1), self.child.wait()).await {
-            Ok(Ok(status)) => Death(describe(status)),
+            Ok(Ok(status)) => describe(status),
             _ => {
                 let _ = self.child.kill().await;
-                Death(format!("its answer could not be read: {cause}"))
+                Death::of("frame", format!("its answer could not be read: {cause}"))
             }
         }
     }
 }
 
-fn describe(status: ExitStatus) -> String {
+fn describe(status: ExitStatus) -> Death {
     use std::os::unix::process::ExitStatusExt;
     match status.signal() {
-        Some(9) => "killed by signal 9 (out of memory, or from outside)".to_owned(),
-        Some(signal) => format!("crashed with signal {signal}"),
-        None => format!("ended with {status}"),
+        Some(9) => Death::of("signal", "killed by signal 9 (out of memory, or from outside)".to_owned()),
+        Some(signal) => Death::of("signal", format!("crashed with signal {signal}")),
+        None => Death::of("exit", format!("ended with {status}")),
     }
 }
