@@ -65,7 +65,7 @@ fn explain(probe: &pb::Probe) {
     for (name, property) in properties {
         let text = property.get("description").and_then(Value::as_str).unwrap_or_default();
         let default = property.get("default").map_or(String::new(), |d| format!(" (default {d})"));
-        println!("  {}", output::wrapped(&format!("{name}: {text}{default}"), "      "));
+        println!("{}", output::wrapped(&format!("- {name}: {text}{default}"), "  "));
     }
     println!("\nForward passes of one case: {}", probe.cost);
     if !probe.paper.is_empty() {
