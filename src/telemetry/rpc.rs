@@ -100,6 +100,8 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
+        // A span ends where it was last left, which for a stream is here and not where its handler returned.
+        let _last = self.span.clone().entered();
         // A client that goes away takes the status with it.
         let code = self.status.unwrap_or(Code::Cancelled);
         let status = NAMES[code as usize];

@@ -246,6 +246,9 @@ async fn the_environment_names_a_collector_for_every_command() {
     let (jobs, shards) = (collector.spans(TRACE, "job"), collector.spans(TRACE, "shard"));
     assert_eq!((jobs.len(), attribute(&jobs[0], "cases")), (1, "20".to_owned()));
     assert!(!shards.is_empty() && shards.iter().all(|shard| shard.parent_span_id == jobs[0].span_id));
+    let rpc = collector.spans(TRACE, "rpc");
+    let stream = rpc.iter().find(|s| attribute(s, "rpc.method") == "assay.v1.JobService/StreamResults").unwrap();
+    assert!(stream.end_time_unix_nano > shards.last().unwrap().start_time_unix_nano, "it lasts until its last byte");
     let all = || collector.0.lock().unwrap().iter().filter(|s| s.name == "job").count();
     // A context that cannot be read begins a trace of its own; one that is not sampled sends nothing.
     run("nonsense", &url).await;
