@@ -18,8 +18,11 @@ pub use convert::{case_to_pb, map_to_struct, struct_to_map, tensor_from_bytes};
 pub use report::{check_to_pb, gate_to_pb};
 pub use status::error_from_status;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use prost::Message;
+use prost_types::FileDescriptorSet;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
@@ -55,6 +58,19 @@ impl Service {
     fn tenant<T>(&self, _: &tonic::Request<T>) -> &'static str {
         crate::lab::LOCAL
     }
+}
+
+/// Names of the methods that are served, such as `assay.v1.JobService/GetJob`.
+pub fn methods() -> Result<HashSet<String>> {
+    let mut names = HashSet::new();
+    for bytes in [DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET] {
+        let files = FileDescriptorSet::decode(bytes).map_err(|e| Error::internal("descriptors", e))?.file;
+        for (file, service) in files.iter().flat_map(|file| file.service.iter().map(move |service| (file, service))) {
+            let name = |method| format!("{}.{}/{method}", file.package(), service.name());
+            names.extend(service.method.iter().map(|method| name(method.name())));
+        }
+    }
+    Ok(names)
 }
 
 /// All services, with health and reflection.

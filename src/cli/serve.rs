@@ -91,7 +91,7 @@ pub(super) async fn serve(config: Config, telemetry: &Telemetry) -> Result<Ended
     // Without TCP_NODELAY small messages wait for one another's acknowledgements.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let (closing, closed) = tokio::sync::oneshot::channel::<()>();
-    let server = api::server().layer(RpcLayer).add_routes(routes);
+    let server = api::server().layer(RpcLayer::new(api::methods()?)).add_routes(routes);
     let server = tokio::spawn(server.serve_with_incoming_shutdown(incoming, async {
         // An error means that the sender is gone, which is the same.
         let _ = closed.await;
@@ -137,8 +137,8 @@ impl Within {
         let pool = Pool::start(&lab, slots);
         let (near, far) = tokio::io::duplex(PIPE);
         let incoming = tokio_stream::once(Ok::<_, std::io::Error>(far));
+        let server = api::server().layer(RpcLayer::new(api::methods()?)).add_routes(routes);
         let server = tokio::spawn(async move {
-            let server = api::server().layer(RpcLayer).add_routes(routes);
             if let Err(error) = server.serve_with_incoming(incoming).await {
                 tracing::error!(%error, "the service within this process ended");
             }

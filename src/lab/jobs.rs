@@ -216,9 +216,11 @@ impl Lab {
         if let Some(stored) = self.engine().meta.get(&key).await? {
             let current: JobRecord = decode(&stored.value)?;
             if current.state == State::Running {
-                self.engine().meta.put(&key, &encode(&ended)?, Expect::Revision(stored.revision)).await?;
-                let seconds = ended.ended.saturating_sub(ended.created) / 1000;
-                tracing::info!(job = job.name, ?state, seconds, "a job ended");
+                let revision = Expect::Revision(stored.revision);
+                if self.engine().meta.put(&key, &encode(&ended)?, revision).await?.is_some() {
+                    let seconds = ended.ended.saturating_sub(ended.created) / 1000;
+                    tracing::info!(job = job.name, ?state, seconds, "a job ended");
+                }
             }
         }
         self.engine().queue.forget(&job.name).await?;

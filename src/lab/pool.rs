@@ -105,6 +105,9 @@ impl Worker {
     /// One try of a shard, until it is recorded or given back.
     async fn attend(&mut self, lease: &Lease, job: &JobRecord, shard: &Shard) -> Result<()> {
         let queue = self.lab.engine().queue.clone();
+        if lease.token > 1 {
+            counter!(REDELIVERIES).increment(1);
+        }
         let last = lease.failures >= self.lab.limits().shard_failures;
         let end = match self.lab.known(job, shard).await? {
             Some(evidence) => End::Evidence(evidence),
@@ -238,9 +241,6 @@ fn open(lease: &Lease, job: &JobRecord, shard: &Shard) -> Span {
         otel.status_code = Empty,
     );
     job.trace.adopt(&span);
-    if lease.token > 1 {
-        counter!(REDELIVERIES).increment(1);
-    }
     span
 }
 

@@ -1,6 +1,8 @@
 //! A span and a duration for every call, by OpenTelemetry's conventions for RPC.
 
+use std::collections::HashSet;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -23,14 +25,21 @@ pub(super) fn describe() {
 }
 
 /// Puts [`Rpc`] around a service.
-#[derive(Clone, Copy)]
-pub struct RpcLayer;
+#[derive(Clone)]
+pub struct RpcLayer(Arc<HashSet<String>>);
+
+impl RpcLayer {
+    /// For a service of these methods. Others share a name, so that nobody fills the memory with made-up ones.
+    pub fn new(methods: HashSet<String>) -> Self {
+        Self(Arc::new(methods))
+    }
+}
 
 impl<S> Layer<S> for RpcLayer {
     type Service = Rpc<S>;
 
     fn layer(&self, inner: S) -> Rpc<S> {
-        Rpc { inner }
+        Rpc { inner, methods: self.0.clone() }
     }
 }
 
@@ -38,6 +47,7 @@ impl<S> Layer<S> for RpcLayer {
 #[derive(Clone)]
 pub struct Rpc<S> {
     inner: S,
+    methods: Arc<HashSet<String>>,
 }
 
 impl<S> Service<Request<Body>> for Rpc<S>
@@ -54,13 +64,13 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let mut call = Call::begin(request.uri().path(), request.headers());
+        let method = self.methods.get(request.uri().path().trim_start_matches('/'));
+        let mut call = Call::begin(method.map_or("_OTHER", String::as_str), request.headers());
         let span = call.span.clone();
         let answer = self.inner.call(request);
         let watched = async move {
             let response = answer.await?;
             call.see(response.headers());
-            call.known = call.status != Some(Code::Unimplemented);
             // The call lasts as long as its body, and its status comes last, unless it was refused at once.
             Ok(response.map(|body| {
                 Body::new(body.map_frame(move |frame| {
@@ -80,17 +90,14 @@ struct Call {
     span: Span,
     method: String,
     begin: Instant,
-    /// Whether somebody here answers to this method.
-    known: bool,
     status: Option<Code>,
 }
 
 impl Call {
-    fn begin(path: &str, headers: &HeaderMap) -> Self {
-        let method = path.trim_start_matches('/').to_owned();
+    fn begin(method: &str, headers: &HeaderMap) -> Self {
         // Health is asked for every few seconds and tells no story.
-        let span = if method.starts_with("grpc.") { Span::none() } else { span(&method, headers) };
-        Self { span, method, begin: Instant::now(), known: false, status: None }
+        let span = if method.starts_with("grpc.") { Span::none() } else { span(method, headers) };
+        Self { span, method: method.to_owned(), begin: Instant::now(), status: None }
     }
 
     fn see(&mut self, headers: &HeaderMap) {
@@ -100,17 +107,20 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        // A client that goes away takes the status with it.
+        // A span ends where it was last left, which for a stream is here and not where its handler returned.
+        let _last = self.span.clone().entered();
+        // A call that its client gives up, or that outlives its deadline, is dropped without a status.
         let code = self.status.unwrap_or(Code::Cancelled);
         let status = NAMES[code as usize];
         self.span.record("rpc.response.status_code", status);
         if is_fault(code) {
             self.span.record("otel.status_code", "ERROR");
         }
-        // Whoever calls methods that are not there must not fill the memory with their names.
-        let method = if self.known { std::mem::take(&mut self.method) } else { "_OTHER".to_owned() };
-        let labels =
-            [("rpc_system_name", "grpc".into()), ("rpc_method", method), ("rpc_response_status_code", status.into())];
+        let labels = [
+            ("rpc_system_name", "grpc".into()),
+            ("rpc_method", std::mem::take(&mut self.method)),
+            ("rpc_response_status_code", status.into()),
+        ];
         histogram!(CALL_DURATION, &labels).record(self.begin.elapsed());
     }
 }

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use assay::api::pb::model_service_client::ModelServiceClient;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
@@ -95,6 +96,12 @@ fn value(scrape: &str, line: &str) -> Option<f64> {
     scrape.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' ')).map(|v| v.parse().unwrap())
 }
 
+/// Calls of a method that ended with a status.
+fn calls(scrape: &str, method: &str, status: &str) -> Option<f64> {
+    let labels = format!("rpc_system_name=\"grpc\",rpc_method=\"{method}\",rpc_response_status_code=\"{status}\"");
+    value(scrape, &format!("rpc_server_call_duration_seconds_count{{{labels}}}"))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scrape_shows_what_a_job_did() {
     let folder = tempfile::tempdir().unwrap();
@@ -144,12 +151,8 @@ async fn a_scrape_shows_what_a_job_did() {
     assert!(queries >= 240.0, "{queries}");
     let uploaded = value(&after, "assay_upload_bytes_total").unwrap();
     assert!(uploaded > MODEL.len() as f64 + 40.0 * 784.0, "{uploaded}");
-    let calls = |method: &str, status: &str| {
-        let labels = format!("rpc_system_name=\"grpc\",rpc_method=\"{method}\",rpc_response_status_code=\"{status}\"");
-        value(&after, &format!("rpc_server_call_duration_seconds_count{{{labels}}}"))
-    };
-    assert_eq!(calls("assay.v1.JobService/CreateJob", "OK"), Some(2.0), "{after}");
-    assert_eq!(calls("assay.v1.JobService/StreamResults", "OK"), Some(2.0), "{after}");
+    assert_eq!(calls(&after, "assay.v1.JobService/CreateJob", "OK"), Some(2.0), "{after}");
+    assert_eq!(calls(&after, "assay.v1.JobService/StreamResults", "OK"), Some(2.0), "{after}");
     // Every family says what it is, and no label names a job, a case or a model.
     for line in after.lines().filter(|line| line.starts_with("# TYPE ")) {
         let family = line.split(' ').nth(2).unwrap();
@@ -159,7 +162,7 @@ async fn a_scrape_shows_what_a_job_did() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn methods_that_are_not_there_share_a_label() {
+async fn calls_that_are_given_up_count_and_made_up_methods_share_a_label() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::configured(folder.path(), "1", "console = \"127.0.0.1:0\"");
     let mut client = tonic::client::Grpc::new(server.channel().await);
@@ -169,10 +172,14 @@ async fn methods_that_are_not_there_share_a_label() {
         let status = client.unary(Request::new(()), path.parse().unwrap(), codec).await.unwrap_err();
         assert_eq!(status.code(), Code::Unimplemented);
     }
+    let mut endless = Request::new(tokio_stream::pending());
+    endless.set_timeout(Duration::from_millis(100));
+    let mut models = ModelServiceClient::new(server.channel().await);
+    assert!(models.upload_model(endless).await.is_err());
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let scrape = page(server.console.as_ref().unwrap(), "/metrics").1;
-    let labels = "rpc_system_name=\"grpc\",rpc_method=\"_OTHER\",rpc_response_status_code=\"UNIMPLEMENTED\"";
-    let count = value(&scrape, &format!("rpc_server_call_duration_seconds_count{{{labels}}}"));
-    assert_eq!(count, Some(3.0), "{scrape}");
+    assert_eq!(calls(&scrape, "_OTHER", "UNIMPLEMENTED"), Some(3.0), "{scrape}");
+    assert_eq!(calls(&scrape, "assay.v1.ModelService/UploadModel", "CANCELLED"), Some(1.0), "{scrape}");
     assert!(!scrape.contains("made.up") && !scrape.contains("Three"), "{scrape}");
 }
 
@@ -246,6 +253,9 @@ async fn the_environment_names_a_collector_for_every_command() {
     let (jobs, shards) = (collector.spans(TRACE, "job"), collector.spans(TRACE, "shard"));
     assert_eq!((jobs.len(), attribute(&jobs[0], "cases")), (1, "20".to_owned()));
     assert!(!shards.is_empty() && shards.iter().all(|shard| shard.parent_span_id == jobs[0].span_id));
+    let rpc = collector.spans(TRACE, "rpc");
+    let stream = rpc.iter().find(|s| attribute(s, "rpc.method") == "assay.v1.JobService/StreamResults").unwrap();
+    assert!(stream.end_time_unix_nano > shards.last().unwrap().start_time_unix_nano, "it lasts until its last byte");
     let all = || collector.0.lock().unwrap().iter().filter(|s| s.name == "job").count();
     // A context that cannot be read begins a trace of its own; one that is not sampled sends nothing.
     run("nonsense", &url).await;

@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 6] = [&["error"], &["tensor", "data"], &["engine", "metr
 const SKINS: [&str; 4] = ["api", "cli", "console", "telemetry"];
 
 /// Words that must not stand below a folder (all of `src` if empty), save in the second one.
-const ABSENT: [(&str, &str, &str); 8] = [
+const ABSENT: [(&str, &str, &str); 9] = [
     ("tract", "probe", ""),
     ("tokio", "probe", ""),
     ("prost", "probe", ""),
@@ -19,6 +19,7 @@ const ABSENT: [(&str, &str, &str); 8] = [
     ("rusqlite", "", "lab/engines"),
     ("tonic::", "lab", ""),
     ("async fn", "suite", ""),
+    ("opentelemetry", "", "telemetry"),
 ];
 
 /// Lines beyond which a file wants to be two.
