@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 
-use comfy_table::{CellAlignment, Table, presets};
-use serde_json::{Map, Value, json};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
+use serde_json::{Value, json};
 
 use super::args::Output;
 use super::run::Cases;
 use super::{junit, markdown};
 use crate::api::{pb, struct_to_map};
 use crate::error::{Error, Result};
-use crate::suite::{Check, write_spec};
+use crate::suite::{self, Check};
 
 /// Cases whose verdicts are kept for the page.
 const SHOWN: u64 = 8;
@@ -179,14 +179,12 @@ pub(super) fn outcome(gate: &pb::GateReport) -> &'static str {
 
 /// How a line of the report is called: the SPEC of one point, or the check's curve.
 pub(super) fn title(check: &pb::CheckReport) -> String {
-    let params: Map<String, Value> = check.params.as_ref().map(struct_to_map).unwrap_or_default();
-    write_spec(&check.name, &params)
+    suite::title(&check.name, &check.params.as_ref().map(struct_to_map).unwrap_or_default())
 }
 
 /// A title for people: severities in short.
 pub(super) fn short(check: &pb::CheckReport) -> String {
-    let title = title(check).replace(":severity=", " ");
-    if title.ends_with("[1,2,3,4,5]") { title.replace("[1,2,3,4,5]", "1-5") } else { title }
+    title(check).replace(":severity=", " ").replace("[1,2,3,4,5]", "1-5").replace(",variant", ", variant")
 }
 
 /// Metrics that only `--output json` and the page show.
@@ -244,8 +242,11 @@ fn table(report: &pb::Report) -> String {
             table.add_row(row.into_iter().take(columns));
         }
     }
-    for column in 2..6 {
-        if let Some(column) = table.column_mut(column) {
+    // Only names of checks are broken where the whole would be too wide.
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(80);
+    for (number, column) in table.column_iter_mut().enumerate().skip(1) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
+        if number > 1 {
             column.set_cell_alignment(CellAlignment::Right);
             column.set_padding((0, 1));
         }

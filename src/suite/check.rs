@@ -1,5 +1,7 @@
 //! A check as a job asks for it, understood.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use super::{params, spec};
@@ -89,12 +91,29 @@ impl Check {
         &self.points[point].canonical
     }
 
-    /// Parameters of the whole check: those that differ between points as lists.
+    /// Parameters of the whole check: those that differ between points as lists of their values.
     pub fn all_params(&self) -> Map<String, Value> {
-        let keys = self.points.iter().flat_map(|p| p.params.keys()).collect::<std::collections::BTreeSet<_>>();
-        let all = |key: &String| Value::Array(self.points.iter().filter_map(|p| p.params.get(key).cloned()).collect());
-        keys.into_iter().map(|key| (key.clone(), all(key))).collect()
+        let mut all: BTreeMap<&String, Vec<&Value>> = BTreeMap::new();
+        for (key, value) in self.points.iter().flat_map(|p| &p.params) {
+            let values = all.entry(key).or_default();
+            if !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        let value = |values: Vec<&Value>| match values.as_slice() {
+            [one] => (*one).clone(),
+            several => Value::Array(several.iter().map(|v| (*v).clone()).collect()),
+        };
+        all.into_iter().map(|(key, values)| (key.clone(), value(values))).collect()
     }
+}
+
+/// The SPEC of a probe with parameters for people: what is as it is by default is left out, but for curves.
+pub fn title(name: &str, params: &Map<String, Value>) -> String {
+    let told = manual(name).map_or_else(|| params.clone(), |manual| params::telling(manual, params));
+    let shown = |key: &String, value: &Value| value.is_array() || told.contains_key(key);
+    let shown = params.iter().filter(|(key, value)| shown(key, value)).map(|(k, v)| (k.clone(), v.clone())).collect();
+    spec::write(name, &shown)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ mod tally;
 mod validate;
 mod verdict;
 
-pub use check::Check;
+pub use check::{Check, title};
 pub use compare::{Comparison, Flips, Overlap, Row, compare};
 pub use corruption_error::corruption_errors;
 pub use finding::Finding;

@@ -71,6 +71,15 @@ fn another_seed_changes_the_corrupted_pictures_and_nothing_else() {
 }
 
 #[test]
+fn the_table_keeps_to_80_columns_and_leaves_defaults_out() {
+    let output =
+        run(&["--check", "clean", "--check", "motion_blur", "--check", "pixelate:variant=imagenet_c", "--limit", "20"]);
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("motion_blur 1-5") && table.contains("variant=imagenet_c"), "{table}");
+    assert!(!table.contains("imagecorruptions") && table.lines().all(|line| line.chars().count() <= 80), "{table}");
+}
+
+#[test]
 fn gates_decide_the_exit_code() {
     let args = ["--check", "clean", "--limit", "200", "--gate"];
     let code = |gate: &str| run(&[&args[..], &[gate]].concat()).status.code();
