@@ -18,8 +18,8 @@ CheckLike = Union[str, tuple[str, Mapping[str, Any]]]
 
 
 def to_dict(struct: Struct) -> dict[str, Any]:
-    """A struct as a dictionary; whole numbers become ints."""
-    return {name: _plain(value) for name, value in MessageToDict(struct).items()}
+    """A struct as a dictionary in the order of its names, as messages keep none; whole numbers become ints."""
+    return {name: _plain(value) for name, value in sorted(MessageToDict(struct).items())}
 
 
 def to_datetime(stamp: Timestamp) -> datetime | None:
