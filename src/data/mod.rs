@@ -1,13 +1,18 @@
 //! Floor 0: cases, and the readers that make them from files.
 
+mod beside;
 mod case;
+mod cases;
 mod folder;
 mod jpeg;
+mod labels;
+mod npy;
 mod npz;
 pub mod picture;
 mod table;
 
 pub use case::{Case, Class, Expected, Tag, Value};
+pub use cases::Cases;
 
 use std::path::Path;
 
@@ -16,8 +21,8 @@ use crate::error::{Error, Result};
 /// Cases read from `spec`: an `.npz` (`file.npz#x,y` names the arrays), a `.csv` (`file.csv#column` names the label's
 /// column), or a folder of pictures.
 ///
-/// Errors name what was found in the file.
-pub fn read(spec: &str) -> Result<Vec<Case>> {
+/// What can be told of the file as a whole is checked here; errors of a case come when it is read, and name its place.
+pub fn read(spec: &str) -> Result<Cases> {
     let (path, part) = spec.split_once('#').map_or((spec, None), |(path, part)| (path, Some(part)));
     let file = Path::new(path);
     match file.extension().and_then(|e| e.to_str()) {
@@ -30,6 +35,6 @@ pub fn read(spec: &str) -> Result<Vec<Case>> {
 }
 
 /// Cases of the bytes of an `.npz` with the arrays `x` and `y`.
-pub fn read_npz(bytes: &[u8]) -> Result<Vec<Case>> {
-    npz::read_from(std::io::Cursor::new(bytes), None)
+pub fn read_npz(bytes: &'static [u8]) -> Result<Cases> {
+    npz::read_from(|| Ok(std::io::Cursor::new(bytes)), None)
 }
