@@ -3,11 +3,15 @@
 mod beside;
 mod case;
 mod cases;
+mod elements;
+mod fields;
 mod folder;
 mod jpeg;
+mod jsonl;
 mod labels;
 mod npy;
 mod npz;
+mod parquet;
 pub mod picture;
 mod table;
 
@@ -18,8 +22,8 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Cases read from `spec`: an `.npz` (`file.npz#x,y` names the arrays), a `.csv` (`file.csv#column` names the label's
-/// column), or a folder of pictures.
+/// Cases read from `spec`: an `.npz` (`file.npz#x,y` names the arrays), a `.csv` or `.parquet` (`file.csv#column` names the
+/// label's column), a `.jsonl`, or a folder of pictures.
 ///
 /// What can be told of the file as a whole is checked here; errors of a case come when it is read, and name its place.
 pub fn read(spec: &str) -> Result<Cases> {
@@ -29,8 +33,10 @@ pub fn read(spec: &str) -> Result<Cases> {
         _ if file.is_dir() => folder::read(file),
         Some("npz") => npz::read(file, part),
         Some("csv") => table::read(file, part),
+        Some("jsonl") => jsonl::read(file),
+        Some("parquet") => parquet::read(file, part),
         _ if !file.exists() => Err(Error::invalid("cases", format!("{path} does not exist"))),
-        _ => Err(Error::invalid("cases", format!("{path} is neither .npz nor .csv nor a folder"))),
+        _ => Err(Error::invalid("cases", format!("{path} is neither .npz, .csv, .jsonl, .parquet nor a folder"))),
     }
 }
 
