@@ -23,7 +23,8 @@ fn samples(name: &str) -> (usize, usize, Vec<f64>) {
 #[test]
 fn every_kind_of_file_gives_pillows_samples() {
     let mut apart = Vec::new();
-    let mut names: Vec<_> = std::fs::read_dir(golden().join("pictures")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let mut names: Vec<_> =
+        std::fs::read_dir(golden().join("pictures")).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names.len(), 36);
     for name in names {
