@@ -127,7 +127,7 @@ pub(super) struct Run {
     /// Judge scores made elsewhere in place of a model: a file as --cases, such as `out.npz#scores`, by id or in order.
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
     pub(super) predictions: Option<String>,
-    /// An .npz (`file.npz#x,y` names the arrays), a .csv, or a folder of pictures.
+    /// An .npz (`file.npz#x,y` names the arrays), .csv, .parquet (`file.csv#label`), .jsonl, or a folder of pictures.
     #[arg(long, value_name = "PATH", required_unless_present = "suite")]
     pub(super) cases: Option<String>,
     /// A file with `cases`, `checks` and `gates` in place of the options.

@@ -154,7 +154,7 @@ pub(super) async fn suite(args: Suite) -> Result<Ended> {
             for (i, check) in checks.iter().enumerate() {
                 Check::parse(check).map_err(|e| e.under(&format!("checks[{i}]")))?;
             }
-            validate(&data::read(&cases)?)?;
+            validate(data::read(&cases)?)?;
         }
         Suite::List { server } => {
             let mut client = Client::connect(Some(&server), 0).await?;
@@ -171,13 +171,14 @@ pub(super) async fn suite(args: Suite) -> Result<Ended> {
     Ok(Ended::Passed)
 }
 
-fn validate(cases: &[data::Case]) -> Result<()> {
+fn validate(cases: data::Cases) -> Result<()> {
     let (mut summary, mut ids) = (Summary::default(), std::collections::HashSet::new());
-    for (i, case) in cases.iter().enumerate() {
-        if !ids.insert(&case.id) {
-            return Err(Error::invalid(format!("cases[{i}].id"), format!("`{}` was found before", case.id)));
+    for (i, case) in cases.enumerate() {
+        let case = case?;
+        summary.add(&case).map_err(|e| e.under(&format!("cases[{i}]")))?;
+        if let Some(id) = ids.replace(case.id) {
+            return Err(Error::invalid(format!("cases[{i}].id"), format!("`{id}` was found before")));
         }
-        summary.add(case).map_err(|e| e.under(&format!("cases[{i}]")))?;
     }
     println!("{} cases", summary.cases);
     for (name, arrays) in &summary.inputs {

@@ -36,9 +36,8 @@ pub(super) async fn run(args: &Run) -> Result<Ended> {
         ));
     }
     let signature = signature(args.signature.as_deref())?;
-    let mut cases = data::read(&cases)?;
     // Cases beyond the limit need not travel.
-    cases.truncate(args.ask.limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX));
+    let cases = data::read(&cases)?.first(args.ask.limit.unwrap_or(u64::MAX));
     let (onnx, signature, cases) = match (&args.model, &args.predictions) {
         (Some(model), _) => (file(model, "model")?, signature, cases),
         (None, Some(spec)) => {
@@ -59,7 +58,7 @@ async fn judge(
     args: &Run,
     onnx: Vec<u8>,
     signature: String,
-    cases: Vec<data::Case>,
+    cases: data::Cases,
     checks: Vec<String>,
     gates: Vec<String>,
 ) -> Result<Ended> {

@@ -11,6 +11,8 @@ mod engines;
 mod faults;
 mod metrics;
 mod models;
+mod pictures;
+mod readers;
 mod readme;
 mod refusals;
 mod report;
