@@ -16,8 +16,10 @@ mod predictions;
 mod progress;
 mod replay;
 mod run;
+mod schema;
 mod serve;
 mod sheet;
+mod suite;
 mod trace;
 
 use std::process::ExitCode;
@@ -94,7 +96,7 @@ async fn dispatch(command: Command) -> Result<Ended> {
     let telemetry = Telemetry::start(&config.telemetry)?;
     let ended = match command {
         Command::Serve(_) => serve::serve(config, &telemetry).await,
-        Command::Run(args) => run::run(&args).await,
+        Command::Run(args) => run::run(args).await,
         Command::Compare(args) => compare::compare(&args).await,
         Command::Demo(args) => demo::demo(&args).await,
         Command::Catalog(args) => manage::catalog(&args).await,
