@@ -46,6 +46,15 @@ pub(super) enum Command {
     /// Submit, watch and end jobs on a service.
     #[command(subcommand)]
     Job(Job),
+    /// Look at this machine, a data folder and a service; changes nothing.
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(Doctor),
+    /// Print a script by which a shell completes `assay`.
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
 }
 
 const RUN_HELP: &str = "\
@@ -64,6 +73,16 @@ points and metrics that are compared.
 
 Exit codes: 0 B is not significantly worse than A anywhere, 1 it is,
 2 the request was wrong, 3 infrastructure.";
+
+const DOCTOR_HELP: &str = "\
+Exit codes: 0 all is well, or could only be better (warn), 3 something does
+not work (fail), 2 the request was wrong.";
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  assay completions bash > ~/.local/share/bash-completion/completions/assay
+  assay completions zsh > ~/.zfunc/_assay
+  assay completions fish > ~/.config/fish/completions/assay.fish";
 
 #[derive(clap::Args)]
 pub(super) struct Serve {
@@ -218,6 +237,26 @@ pub(super) struct Catalog {
     /// Ask a service in place of this process.
     #[arg(long, value_name = "URL")]
     pub(super) server: Option<String>,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Doctor {
+    /// Where state lives, which may be in use: `sqlite:DIR`, or `memory`.
+    #[arg(long, value_name = "URL", default_value = "sqlite:assay-data")]
+    pub(super) engine: String,
+    /// A service that should answer.
+    #[arg(long, value_name = "URL")]
+    pub(super) server: Option<String>,
+    #[arg(long, value_enum, default_value_t = DoctorOutput::Table)]
+    pub(super) output: DoctorOutput,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum DoctorOutput {
+    /// What was looked at, how it is, what was found, and what to do.
+    Table,
+    /// One object with everything.
+    Json,
 }
 
 #[derive(Subcommand)]

@@ -130,7 +130,7 @@ pub(super) async fn show(
                     if let Some(baseline) = &mut baseline {
                         batch.verdicts.iter().for_each(|verdict| baseline.add(verdict));
                     }
-                    lines.add(batch.verdicts)?;
+                    lines.add(batch)?;
                 }
                 pb::stream_results_response::Message::Progress(progress) => meter.show(&progress),
                 _ => {}
@@ -170,7 +170,7 @@ async fn page(
     lines: &output::Lines,
     path: &PathBuf,
 ) -> Result<()> {
-    let pictures = artifacts::pictures(client, job, &lines.cases).await?;
+    let pictures = artifacts::pictures(client, job).await?;
     let page = html::page(job, report, &lines.shown, &pictures);
     std::fs::write(path, page).map_err(|e| Error::invalid("report", format!("{}: {e}", path.display())))?;
     eprintln!("wrote {}", path.display());

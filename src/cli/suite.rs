@@ -185,7 +185,8 @@ impl NamedCheck {
                 one => plain(one),
             };
             if !fits {
-                let message = format!("{value} was found; a number, a word, true, false, or a list of such was expected");
+                let message =
+                    format!("{value} was found; a number, a word, true, false, or a list of such was expected");
                 return Err(Error::invalid(name, message));
             }
         }
