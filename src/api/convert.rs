@@ -1,6 +1,6 @@
 //! Values of the contract and of the core, both ways.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use prost_types::value::Kind;
 use prost_types::{Struct, Timestamp};
@@ -175,7 +175,7 @@ pub fn case_to_pb(case: Case) -> pb::Case {
     }
 }
 
-pub(super) fn tags_to_pb(tags: Tags) -> HashMap<String, pb::Tag> {
+pub(super) fn tags_to_pb(tags: Tags) -> BTreeMap<String, pb::Tag> {
     let tag = |tag: Tag| pb::Tag {
         tag: Some(match tag {
             Tag::Number(number) => pb::tag::Tag::Number(number),
@@ -250,7 +250,7 @@ pub(super) fn job_to_pb(job: &JobRecord, progress: Option<&Progress>) -> pb::Job
             gates: spec.gates.clone(),
             seed: spec.seed,
             limit: spec.limit,
-            references: HashMap::new(),
+            references: BTreeMap::new(),
             baseline: spec.baseline.clone(),
             artifacts: spec.artifacts,
         }),
@@ -281,7 +281,7 @@ pub(super) fn verdict_to_pb(verdict: Verdict, checks: &[Check], seed: u64) -> pb
         label: verdict.label,
         predicted_clean: verdict.predicted_clean,
         predicted: verdict.predicted,
-        measures: verdict.measures.into_iter().collect(),
+        measures: verdict.measures,
         seed,
         case_index: verdict.index,
     }

@@ -89,9 +89,7 @@ impl JobService for Service {
                     }
                     Message::Progress(progress) => Out::Progress(progress_to_pb(&progress)),
                     Message::Heartbeat => Out::Heartbeat(pb::Heartbeat {}),
-                    Message::Done { state, counts } => {
-                        Out::Done(pb::Done { state: state_to_pb(state).into(), counts: counts.into_iter().collect() })
-                    }
+                    Message::Done { state, counts } => Out::Done(pb::Done { state: state_to_pb(state).into(), counts }),
                 };
                 let response = pb::StreamResultsResponse { resume_token: place.to_string(), message: Some(message) };
                 if sender.send(Ok(response)).await.is_err() {

@@ -119,8 +119,7 @@ async fn inspect(client: &mut Client, model: String, yaml: Option<&Path>) -> Res
 }
 
 fn facts(found: &pb::InspectModelResponse, output: Output) {
-    let operators: BTreeMap<&String, &u32> = found.operators.iter().collect();
-    let opsets: BTreeMap<&String, &i64> = found.opsets.iter().collect();
+    let (operators, opsets) = (&found.operators, &found.opsets);
     let signature = found.model.as_ref().map_or("", |m| m.signature.as_str());
     let port = |p: &pb::TensorFact| {
         let kind = p.data_type().as_str_name().trim_start_matches("DATA_TYPE_").to_lowercase();

@@ -89,8 +89,7 @@ fn tags_to_json(tags: pb::Tags) -> Value {
         Some(pb::tag::Tag::Number(n)) => number(n),
         None => Value::Null,
     };
-    // In the order of their names.
-    json!(tags.tags.into_iter().map(|(name, tag)| (name, value(tag))).collect::<BTreeMap<_, _>>())
+    Value::Object(tags.tags.into_iter().map(|(name, tag)| (name, value(tag))).collect())
 }
 
 /// Verdicts on one case as lines, in the order given, with its tags if it has any.
@@ -132,7 +131,6 @@ fn line(verdict: pb::Verdict) -> Value {
         pb::Outcome::Failed => "failed",
         pb::Outcome::Unspecified => "unspecified",
     };
-    let measures: BTreeMap<String, f64> = verdict.measures.into_iter().collect();
     let mut line = json!({
         "case": verdict.case_id,
         "check": verdict.check,
@@ -142,7 +140,7 @@ fn line(verdict: pb::Verdict) -> Value {
         "label": verdict.label.map(number),
         "predicted_clean": verdict.predicted_clean.map(number),
         "predicted": verdict.predicted.map(number),
-        "measures": measures,
+        "measures": verdict.measures,
         "seed": verdict.seed,
     });
     if !verdict.reason.is_empty() {
@@ -248,8 +246,7 @@ pub(super) fn interval(m: &pb::Metric) -> String {
 
 /// The verdict and how many cases came out how.
 pub(super) fn summary(report: &pb::Report) -> String {
-    let counts: BTreeMap<&String, &u64> = report.counts.iter().collect();
-    let counts = counts.into_iter().map(|(outcome, n)| format!("{n} {outcome}")).collect::<Vec<_>>().join(", ");
+    let counts = report.counts.iter().map(|(outcome, n)| format!("{n} {outcome}")).collect::<Vec<_>>().join(", ");
     let verdict = if report.gates.is_empty() && report.verdict == "pass" { "done" } else { &report.verdict };
     format!("{verdict}: {counts}")
 }

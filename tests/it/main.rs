@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod cli;
+mod completions;
 mod corpus;
 mod corruptions;
 mod digits;
+mod doctor;
 mod engines;
 mod faults;
 mod metrics;
@@ -17,6 +19,9 @@ mod report;
 mod reuse;
 mod server;
 mod service;
+mod streams;
+mod suite_file;
+mod tags;
 mod telemetry;
 mod tidy;
 mod zoo;
