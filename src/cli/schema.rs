@@ -47,13 +47,15 @@ fn check(manual: &'static Manual) -> Value {
             aliases.insert(format!("^{}$", alias.as_str().unwrap_or_default()), parameter(property));
         }
     }
-    let params = json!({"type": "object", "properties": params, "patternProperties": aliases,
-        "additionalProperties": false});
+    let mut params = json!({"type": "object", "properties": params, "additionalProperties": false});
+    if !aliases.is_empty() {
+        params["patternProperties"] = Value::Object(aliases);
+    }
     json!({"type": "object", "title": manual.name, "description": manual.summary(), "required": ["name"],
         "properties": {"name": {"const": manual.name}, "params": params}, "additionalProperties": false})
 }
 
-/// One value or, for a curve, a list of them; a number may be a fraction.
+/// One value or, for a curve, a list of them; a number that need not be whole may be a fraction.
 fn parameter(property: &Value) -> Value {
     let mut one = property.as_object().cloned().unwrap_or_default();
     let mut whole = Map::new();
@@ -72,7 +74,7 @@ fn parameter(property: &Value) -> Value {
 }
 
 fn is_number(property: &Value) -> bool {
-    let word = |value: &Value| value == "number" || value == "integer";
+    let word = |value: &Value| value == "number";
     let typed = property.get("type").is_some_and(|t| word(t) || t.as_array().is_some_and(|all| all.iter().any(word)));
     let choices = property.get("anyOf").or_else(|| property.get("oneOf")).and_then(Value::as_array);
     typed || choices.is_some_and(|all| all.iter().any(is_number))
