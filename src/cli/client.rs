@@ -216,9 +216,19 @@ fn send_batches(cases: Cases, mut send: impl FnMut(pb::CaseBatch) -> bool) -> Re
     Ok(())
 }
 
-/// Whether a connection broke. A broken transport shows as one of these; every other status is an answer.
+/// Whether the connection broke, as opposed to the service having answered with an error.
+///
+/// A reset stream shows under codes that a service sends itself too. A broken transport leaves its own error behind the
+/// status, which an answer never has; where a stream was cut off at a clean end, tonic's words alone tell.
 fn is_broken(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal)
+    let cut = ["protocol error: missing grpc-status", "Unexpected EOF decoding stream"];
+    match status.code() {
+        Code::Unavailable => true,
+        Code::Unknown | Code::Cancelled | Code::Internal => {
+            std::error::Error::source(status).is_some() || cut.iter().any(|words| status.message().starts_with(words))
+        }
+        _ => false,
+    }
 }
 
 async fn remote(url: &str) -> Result<Channel> {
@@ -261,4 +271,21 @@ pub(super) fn signature(path: Option<&Path>) -> Result<String> {
         serde_norway::from_str(&list).unwrap_or_else(|_| list.lines().map(|l| l.trim().to_owned()).collect());
     *classes = serde_norway::to_value(list).map_err(|e| refuse(&e))?;
     serde_norway::to_string(&yaml).map_err(|e| refuse(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_not_a_broken_connection() {
+        assert!(is_broken(&Status::unavailable("the server stops")));
+        for code in [Code::Unknown, Code::Cancelled, Code::Internal] {
+            let mut status = Status::new(code, "as a service says it");
+            assert!(!is_broken(&status), "{code:?}");
+            status.set_source(Arc::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)));
+            assert!(is_broken(&status), "{code:?}");
+        }
+        assert!(!is_broken(&Status::data_loss("a record cannot be read")));
+    }
 }

@@ -1,5 +1,6 @@
 //! Floor 4: the laboratory. Takes in models and suites, runs jobs in a pool of slots, keeps what they gave.
 
+pub mod doctor;
 pub mod engines;
 mod jobs;
 mod limits;

@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod cli;
+mod completions;
 mod corpus;
 mod corruptions;
 mod digits;
+mod doctor;
 mod engines;
 mod faults;
 mod metrics;
@@ -19,6 +21,9 @@ mod report;
 mod reuse;
 mod server;
 mod service;
+mod streams;
+mod suite_file;
+mod tags;
 mod telemetry;
 mod tidy;
 mod zoo;

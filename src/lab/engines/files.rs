@@ -98,6 +98,13 @@ impl Drop for Hold {
     }
 }
 
+/// The SHA-256 of a file, in hexadecimal.
+pub(in crate::lab) fn digest(path: &Path) -> std::io::Result<String> {
+    let mut hash = Sha256::new();
+    std::io::copy(&mut File::open(path)?, &mut HashWriter(&mut hash))?;
+    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+}
+
 /// Hashes what is written.
 struct HashWriter<'a>(&'a mut Sha256);
 

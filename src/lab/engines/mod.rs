@@ -8,6 +8,8 @@ pub mod memory;
 pub mod sqlite;
 mod wakes;
 
+pub(in crate::lab) use files::digest;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
