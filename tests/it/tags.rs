@@ -12,7 +12,8 @@ use crate::cli::{assay, lines, stderr};
 fn pictures(folder: &Path, torn: &[usize]) {
     let digits = data::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/mnist_test.npz")).unwrap();
     let mut labels = "file,label,light,number\n".to_owned();
-    for (i, case) in digits.iter().take(20).enumerate() {
+    for (i, case) in digits.take(20).enumerate() {
+        let case = case.unwrap();
         let Some(Value::Tensor(pixels)) = case.inputs.values().next() else { panic!("no pixels") };
         let unit = if pixels.to_f64().iter().any(|v| *v > 1.0) { 1.0 } else { 255.0 };
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -45,7 +46,8 @@ fn a_shard_that_fails_as_a_whole_shifts_no_array() {
         let file = out.path().join("01-gaussian_noise.npz");
         let rows = data::read(&format!("{}#{array}", file.display())).unwrap();
         assert_eq!(rows.len(), 20, "{array}");
-        for (i, case) in rows.iter().enumerate() {
+        for (i, case) in rows.enumerate() {
+            let case = case.unwrap();
             let Value::Tensor(row) = &case.inputs[array] else { panic!("no array") };
             let shape: Vec<usize> = points.into_iter().chain([1, 28, 28]).collect();
             assert_eq!(row.shape(), shape, "{array} of case {i}");
