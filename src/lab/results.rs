@@ -1,6 +1,7 @@
 //! What a job gave: its log read, followed and folded.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -15,6 +16,9 @@ use crate::suite::{Check, Fold, Gate, Report, Scope, Sheet, Tags, Verdict, Wante
 
 /// Log entries read at once.
 const PAGE: usize = 64;
+
+/// Jobs whose progress is remembered.
+const ASKED_MAX: usize = 1024;
 
 /// What a stream carries. The number goes into the resume token: a stream from there goes on after this message.
 pub enum Message {
@@ -190,16 +194,26 @@ impl Lab {
         self.engine().blobs.read(&artifact.digest, artifact.offset + offset, length).await
     }
 
-    /// How far a job is.
+    /// How far a job is. Only what came since the last time is read.
     pub async fn progress(&self, job: &JobRecord) -> Result<Progress> {
-        let mut progress = Follow::new(self.clone(), job.clone(), 0)?.progress;
-        let mut after = 0;
+        let asked = || self.0.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = asked().get(&job.name).cloned();
+        let (mut after, mut progress) = match known {
+            Some(known) => known,
+            None => (0, Follow::new(self.clone(), job.clone(), 0)?.progress),
+        };
         loop {
             let entries = self.engine().log.read(&job.name, after, PAGE).await?;
-            let Some(last) = entries.last() else { return Ok(progress) };
+            let Some(last) = entries.last() else { break };
             after = last.sequence;
             entries.iter().try_for_each(|entry| progress.add(entry))?;
         }
+        let mut asked = asked();
+        if asked.len() >= ASKED_MAX {
+            asked.clear();
+        }
+        asked.insert(job.name.clone(), (after, progress.clone()));
+        Ok(progress)
     }
 
     /// Follows a job from a place in its log; 0 is the beginning.
