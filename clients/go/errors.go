@@ -98,11 +98,8 @@ func invalid(field, message string, cause error) *Error {
 	return &Error{Code: codes.InvalidArgument, Message: field + ": " + message, Violations: violations, cause: cause}
 }
 
-// fromRPC is the error behind a failed call of gRPC. nil stays nil.
-func fromRPC(ctx context.Context, failed error) error {
-	if failed == nil {
-		return nil
-	}
+// fromRPC is the error behind a failed call of gRPC.
+func fromRPC(ctx context.Context, failed error) *Error {
 	if own := (*Error)(nil); errors.As(failed, &own) {
 		return own
 	}

@@ -2,9 +2,13 @@ package assay
 
 import (
 	"context"
-	"errors"
+	"iter"
 	"math/rand/v2"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // Retry says how broken connections are met.
@@ -47,18 +51,14 @@ type tries struct {
 	failures int
 }
 
-// again says whether to try again, after it has waited. If not, the error is the call's.
-func (t *tries) again(ctx context.Context, failed error) (bool, error) {
-	failed = fromRPC(ctx, failed)
-	e := (*Error)(nil)
-	if !errors.As(failed, &e) {
-		return false, nil
-	}
+// next waits for the next try. It gives the call's error if there is none.
+func (t *tries) next(ctx context.Context, failed error) error {
+	e := fromRPC(ctx, failed)
 	t.failures++
 	if ctx.Err() != nil || t.failures >= t.client.Retry.Attempts || !e.isPassing() {
-		return false, e
+		return e
 	}
-	return true, t.client.pause(ctx, t.client.Retry.delay(t.failures, e))
+	return t.client.pause(ctx, t.client.Retry.delay(t.failures, e))
 }
 
 // pause waits before another try, while the connection is brought up again.
@@ -76,29 +76,55 @@ func (c *Client) pause(ctx context.Context, wait time.Duration) error {
 
 // call carries out a call, and again after a broken connection. Every call leaves the server the same however often it
 // arrives.
-func call[T any](ctx context.Context, c *Client, once func() (T, error)) (T, error) {
+func call[Q, A any](
+	ctx context.Context, c *Client, method func(context.Context, Q, ...grpc.CallOption) (A, error), request Q,
+) (A, error) {
 	t := tries{client: c}
 	for {
-		answer, failed := once()
+		answer, failed := method(ctx, request)
 		if failed == nil {
 			return answer, nil
 		}
-		if again, err := t.again(ctx, failed); err != nil || !again {
-			return *new(T), err
+		if err := t.next(ctx, failed); err != nil {
+			return *new(A), err
 		}
 	}
 }
 
 // remove carries out a deletion. A retry that finds nothing has succeeded: only the answer was lost.
-func remove(ctx context.Context, c *Client, once func() error) error {
-	first := true
-	_, err := call(ctx, c, func() (struct{}, error) {
-		failed := once()
-		if !first && errors.Is(fromRPC(ctx, failed), ErrNotFound) {
-			failed = nil
+func remove[Q, A any](
+	ctx context.Context, c *Client, method func(context.Context, Q, ...grpc.CallOption) (A, error), request Q,
+) error {
+	t := tries{client: c}
+	for {
+		_, failed := method(ctx, request)
+		if failed == nil || t.failures > 0 && status.Code(failed) == codes.NotFound {
+			return nil
 		}
-		first = false
-		return struct{}{}, failed
-	})
-	return err
+		if err := t.next(ctx, failed); err != nil {
+			return err
+		}
+	}
+}
+
+// pages is everything that a list holds, asked for as it is needed.
+func pages[T any](page func(token string) ([]T, string, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		token := ""
+		for {
+			items, next, err := page(token)
+			if err != nil {
+				yield(*new(T), err)
+				return
+			}
+			for _, item := range items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			if token = next; token == "" {
+				return
+			}
+		}
+	}
 }
