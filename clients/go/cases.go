@@ -9,7 +9,7 @@ import (
 	"github.com/assay-ml/assay/clients/go/assayv1"
 )
 
-// Element is an element type of arrays. Integers without a size are sent with 64 bits.
+// Element is an element type of arrays.
 type Element interface {
 	float32 | float64 | int32 | int64 | uint8 | bool | string
 }
