@@ -16,6 +16,7 @@ import (
 type Server struct {
 	t       testing.TB
 	folder  string
+	options []string
 	address string
 	process *exec.Cmd
 }
@@ -39,9 +40,9 @@ func Binary(t testing.TB) string {
 	return path
 }
 
-// Start starts a server of the test's own, which ends with it.
-func Start(t testing.TB) *Server {
-	s := &Server{t: t, folder: t.TempDir(), address: "127.0.0.1:0"}
+// Start starts a server of the test's own, which ends with it. The options are further ones of `assay serve`.
+func Start(t testing.TB, options ...string) *Server {
+	s := &Server{t: t, folder: t.TempDir(), options: options, address: "127.0.0.1:0"}
 	s.Start()
 	t.Cleanup(s.Kill)
 	return s
@@ -49,8 +50,8 @@ func Start(t testing.TB) *Server {
 
 // Start starts the server, again after Kill.
 func (s *Server) Start() {
-	engine := "sqlite:" + s.folder
-	s.process = exec.Command(Binary(s.t), "serve", "--listen", s.address, "--engine", engine, "--slots", "2")
+	arguments := []string{"serve", "--listen", s.address, "--engine", "sqlite:" + s.folder, "--slots", "2"}
+	s.process = exec.Command(Binary(s.t), append(arguments, s.options...)...)
 	stderr, err := s.process.StderrPipe()
 	if err != nil {
 		s.t.Fatal(err)
