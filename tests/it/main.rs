@@ -26,4 +26,5 @@ mod suite_file;
 mod tags;
 mod telemetry;
 mod tidy;
+mod upload;
 mod zoo;

@@ -973,8 +973,10 @@ func (x *Verdict) GetCaseIndex() uint64 {
 }
 
 type VerdictBatch struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Verdicts      []*Verdict             `protobuf:"bytes,1,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Verdicts []*Verdict             `protobuf:"bytes,1,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
+	// Tags of their cases by position in the suite; cases without tags are left out.
+	Tags          map[uint64]*Tags `protobuf:"bytes,2,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1012,6 +1014,13 @@ func (*VerdictBatch) Descriptor() ([]byte, []int) {
 func (x *VerdictBatch) GetVerdicts() []*Verdict {
 	if x != nil {
 		return x.Verdicts
+	}
+	return nil
+}
+
+func (x *VerdictBatch) GetTags() map[uint64]*Tags {
+	if x != nil {
+		return x.Tags
 	}
 	return nil
 }
@@ -1091,7 +1100,7 @@ type Progress struct {
 	ShardsDone    uint64                 `protobuf:"varint,2,opt,name=shards_done,json=shardsDone,proto3" json:"shards_done,omitempty"`
 	VerdictsTotal uint64                 `protobuf:"varint,3,opt,name=verdicts_total,json=verdictsTotal,proto3" json:"verdicts_total,omitempty"`
 	VerdictsDone  uint64                 `protobuf:"varint,4,opt,name=verdicts_done,json=verdictsDone,proto3" json:"verdicts_done,omitempty"`
-	// Forward passes, rows counted.
+	// Rows that went through the model so far; copied verdicts cost none.
 	QueriesTotal uint64 `protobuf:"varint,5,opt,name=queries_total,json=queriesTotal,proto3" json:"queries_total,omitempty"`
 	// Estimated from the pace so far; absent before there is one.
 	SecondsLeft   *float64 `protobuf:"fixed64,6,opt,name=seconds_left,json=secondsLeft,proto3,oneof" json:"seconds_left,omitempty"`
@@ -2185,7 +2194,9 @@ type Artifact struct {
 	Shape     []uint64 `protobuf:"varint,6,rep,packed,name=shape,proto3" json:"shape,omitempty"`
 	SizeBytes uint64   `protobuf:"varint,7,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	// Samples of uint8 arrays stand for value / 255 in probe space.
-	Sha256        string `protobuf:"bytes,8,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Sha256 string `protobuf:"bytes,8,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// How many rows stand for one case: one, or one for each point of the check.
+	RowsPerCase   uint64 `protobuf:"varint,9,opt,name=rows_per_case,json=rowsPerCase,proto3" json:"rows_per_case,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2274,6 +2285,13 @@ func (x *Artifact) GetSha256() string {
 		return x.Sha256
 	}
 	return ""
+}
+
+func (x *Artifact) GetRowsPerCase() uint64 {
+	if x != nil {
+		return x.RowsPerCase
+	}
+	return 0
 }
 
 type ListArtifactsResponse struct {
@@ -2428,7 +2446,7 @@ type ConfusionMatrix_Cell struct {
 
 func (x *ConfusionMatrix_Cell) Reset() {
 	*x = ConfusionMatrix_Cell{}
-	mi := &file_assay_v1_jobs_proto_msgTypes[37]
+	mi := &file_assay_v1_jobs_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2440,7 +2458,7 @@ func (x *ConfusionMatrix_Cell) String() string {
 func (*ConfusionMatrix_Cell) ProtoMessage() {}
 
 func (x *ConfusionMatrix_Cell) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_jobs_proto_msgTypes[37]
+	mi := &file_assay_v1_jobs_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2554,9 +2572,13 @@ const file_assay_v1_jobs_proto_rawDesc = "" +
 	"\x06_labelB\x12\n" +
 	"\x10_predicted_cleanB\f\n" +
 	"\n" +
-	"_predicted\"=\n" +
+	"_predicted\"\xbc\x01\n" +
 	"\fVerdictBatch\x12-\n" +
-	"\bverdicts\x18\x01 \x03(\v2\x11.assay.v1.VerdictR\bverdicts\"\x80\x01\n" +
+	"\bverdicts\x18\x01 \x03(\v2\x11.assay.v1.VerdictR\bverdicts\x124\n" +
+	"\x04tags\x18\x02 \x03(\v2 .assay.v1.VerdictBatch.TagsEntryR\x04tags\x1aG\n" +
+	"\tTagsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\x04R\x03key\x12$\n" +
+	"\x05value\x18\x02 \x01(\v2\x0e.assay.v1.TagsR\x05value:\x028\x01\"\x80\x01\n" +
 	"\aFinding\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05check\x18\x02 \x01(\tR\x05check\x12\x18\n" +
@@ -2650,7 +2672,7 @@ const file_assay_v1_jobs_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"*\n" +
 	"\x14ListArtifactsRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\xf2\x01\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x96\x02\n" +
 	"\bArtifact\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\vcheck_index\x18\x02 \x01(\rR\n" +
@@ -2662,7 +2684,8 @@ const file_assay_v1_jobs_proto_rawDesc = "" +
 	"\x05shape\x18\x06 \x03(\x04R\x05shape\x12\x1d\n" +
 	"\n" +
 	"size_bytes\x18\a \x01(\x04R\tsizeBytes\x12\x16\n" +
-	"\x06sha256\x18\b \x01(\tR\x06sha256\"I\n" +
+	"\x06sha256\x18\b \x01(\tR\x06sha256\x12\"\n" +
+	"\rrows_per_case\x18\t \x01(\x04R\vrowsPerCase\"I\n" +
 	"\x15ListArtifactsResponse\x120\n" +
 	"\tartifacts\x18\x01 \x03(\v2\x12.assay.v1.ArtifactR\tartifacts\"A\n" +
 	"\x13ReadArtifactRequest\x12\x12\n" +
@@ -2715,7 +2738,7 @@ func file_assay_v1_jobs_proto_rawDescGZIP() []byte {
 }
 
 var file_assay_v1_jobs_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_assay_v1_jobs_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_assay_v1_jobs_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_assay_v1_jobs_proto_goTypes = []any{
 	(JobState)(0),                 // 0: assay.v1.JobState
 	(Outcome)(0),                  // 1: assay.v1.Outcome
@@ -2755,84 +2778,88 @@ var file_assay_v1_jobs_proto_goTypes = []any{
 	(*ReadArtifactResponse)(nil),  // 35: assay.v1.ReadArtifactResponse
 	nil,                           // 36: assay.v1.JobSpec.ReferencesEntry
 	nil,                           // 37: assay.v1.Verdict.MeasuresEntry
-	nil,                           // 38: assay.v1.Done.CountsEntry
-	nil,                           // 39: assay.v1.ReplayCaseResponse.ArraysEntry
-	(*ConfusionMatrix_Cell)(nil),  // 40: assay.v1.ConfusionMatrix.Cell
-	nil,                           // 41: assay.v1.Report.CountsEntry
-	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
-	(*Check)(nil),                 // 43: assay.v1.Check
-	(*structpb.Struct)(nil),       // 44: google.protobuf.Struct
-	(DataType)(0),                 // 45: assay.v1.DataType
-	(*Tensor)(nil),                // 46: assay.v1.Tensor
-	(*emptypb.Empty)(nil),         // 47: google.protobuf.Empty
+	nil,                           // 38: assay.v1.VerdictBatch.TagsEntry
+	nil,                           // 39: assay.v1.Done.CountsEntry
+	nil,                           // 40: assay.v1.ReplayCaseResponse.ArraysEntry
+	(*ConfusionMatrix_Cell)(nil),  // 41: assay.v1.ConfusionMatrix.Cell
+	nil,                           // 42: assay.v1.Report.CountsEntry
+	(*timestamppb.Timestamp)(nil), // 43: google.protobuf.Timestamp
+	(*Check)(nil),                 // 44: assay.v1.Check
+	(*structpb.Struct)(nil),       // 45: google.protobuf.Struct
+	(DataType)(0),                 // 46: assay.v1.DataType
+	(*Tags)(nil),                  // 47: assay.v1.Tags
+	(*Tensor)(nil),                // 48: assay.v1.Tensor
+	(*emptypb.Empty)(nil),         // 49: google.protobuf.Empty
 }
 var file_assay_v1_jobs_proto_depIdxs = []int32{
 	5,  // 0: assay.v1.Job.spec:type_name -> assay.v1.JobSpec
 	0,  // 1: assay.v1.Job.state:type_name -> assay.v1.JobState
-	42, // 2: assay.v1.Job.create_time:type_name -> google.protobuf.Timestamp
-	42, // 3: assay.v1.Job.end_time:type_name -> google.protobuf.Timestamp
+	43, // 2: assay.v1.Job.create_time:type_name -> google.protobuf.Timestamp
+	43, // 3: assay.v1.Job.end_time:type_name -> google.protobuf.Timestamp
 	16, // 4: assay.v1.Job.progress:type_name -> assay.v1.Progress
 	4,  // 5: assay.v1.Job.estimate:type_name -> assay.v1.Estimate
 	6,  // 6: assay.v1.JobSpec.subject:type_name -> assay.v1.Subject
-	43, // 7: assay.v1.JobSpec.checks:type_name -> assay.v1.Check
+	44, // 7: assay.v1.JobSpec.checks:type_name -> assay.v1.Check
 	36, // 8: assay.v1.JobSpec.references:type_name -> assay.v1.JobSpec.ReferencesEntry
 	5,  // 9: assay.v1.CreateJobRequest.spec:type_name -> assay.v1.JobSpec
 	3,  // 10: assay.v1.ListJobsResponse.jobs:type_name -> assay.v1.Job
-	44, // 11: assay.v1.Verdict.params:type_name -> google.protobuf.Struct
+	45, // 11: assay.v1.Verdict.params:type_name -> google.protobuf.Struct
 	1,  // 12: assay.v1.Verdict.outcome:type_name -> assay.v1.Outcome
 	37, // 13: assay.v1.Verdict.measures:type_name -> assay.v1.Verdict.MeasuresEntry
 	13, // 14: assay.v1.VerdictBatch.verdicts:type_name -> assay.v1.Verdict
-	44, // 15: assay.v1.Finding.details:type_name -> google.protobuf.Struct
-	0,  // 16: assay.v1.Done.state:type_name -> assay.v1.JobState
-	38, // 17: assay.v1.Done.counts:type_name -> assay.v1.Done.CountsEntry
-	14, // 18: assay.v1.StreamResultsResponse.verdicts:type_name -> assay.v1.VerdictBatch
-	15, // 19: assay.v1.StreamResultsResponse.finding:type_name -> assay.v1.Finding
-	16, // 20: assay.v1.StreamResultsResponse.progress:type_name -> assay.v1.Progress
-	17, // 21: assay.v1.StreamResultsResponse.heartbeat:type_name -> assay.v1.Heartbeat
-	18, // 22: assay.v1.StreamResultsResponse.done:type_name -> assay.v1.Done
-	13, // 23: assay.v1.ListResultsResponse.verdicts:type_name -> assay.v1.Verdict
-	13, // 24: assay.v1.ReplayCaseResponse.verdicts:type_name -> assay.v1.Verdict
-	39, // 25: assay.v1.ReplayCaseResponse.arrays:type_name -> assay.v1.ReplayCaseResponse.ArraysEntry
-	44, // 26: assay.v1.CheckReport.params:type_name -> google.protobuf.Struct
-	26, // 27: assay.v1.CheckReport.metrics:type_name -> assay.v1.Metric
-	28, // 28: assay.v1.CheckReport.confusion:type_name -> assay.v1.ConfusionMatrix
-	40, // 29: assay.v1.ConfusionMatrix.cells:type_name -> assay.v1.ConfusionMatrix.Cell
-	2,  // 30: assay.v1.GateReport.outcome:type_name -> assay.v1.GateOutcome
-	26, // 31: assay.v1.GateReport.metric:type_name -> assay.v1.Metric
-	27, // 32: assay.v1.Report.checks:type_name -> assay.v1.CheckReport
-	15, // 33: assay.v1.Report.findings:type_name -> assay.v1.Finding
-	29, // 34: assay.v1.Report.gates:type_name -> assay.v1.GateReport
-	41, // 35: assay.v1.Report.counts:type_name -> assay.v1.Report.CountsEntry
-	45, // 36: assay.v1.Artifact.data_type:type_name -> assay.v1.DataType
-	32, // 37: assay.v1.ListArtifactsResponse.artifacts:type_name -> assay.v1.Artifact
-	46, // 38: assay.v1.ReplayCaseResponse.ArraysEntry.value:type_name -> assay.v1.Tensor
-	7,  // 39: assay.v1.JobService.CreateJob:input_type -> assay.v1.CreateJobRequest
-	8,  // 40: assay.v1.JobService.GetJob:input_type -> assay.v1.GetJobRequest
-	9,  // 41: assay.v1.JobService.ListJobs:input_type -> assay.v1.ListJobsRequest
-	11, // 42: assay.v1.JobService.CancelJob:input_type -> assay.v1.CancelJobRequest
-	12, // 43: assay.v1.JobService.DeleteJob:input_type -> assay.v1.DeleteJobRequest
-	19, // 44: assay.v1.JobService.StreamResults:input_type -> assay.v1.StreamResultsRequest
-	21, // 45: assay.v1.JobService.ListResults:input_type -> assay.v1.ListResultsRequest
-	23, // 46: assay.v1.JobService.ReplayCase:input_type -> assay.v1.ReplayCaseRequest
-	25, // 47: assay.v1.JobService.GetReport:input_type -> assay.v1.GetReportRequest
-	31, // 48: assay.v1.JobService.ListArtifacts:input_type -> assay.v1.ListArtifactsRequest
-	34, // 49: assay.v1.JobService.ReadArtifact:input_type -> assay.v1.ReadArtifactRequest
-	3,  // 50: assay.v1.JobService.CreateJob:output_type -> assay.v1.Job
-	3,  // 51: assay.v1.JobService.GetJob:output_type -> assay.v1.Job
-	10, // 52: assay.v1.JobService.ListJobs:output_type -> assay.v1.ListJobsResponse
-	3,  // 53: assay.v1.JobService.CancelJob:output_type -> assay.v1.Job
-	47, // 54: assay.v1.JobService.DeleteJob:output_type -> google.protobuf.Empty
-	20, // 55: assay.v1.JobService.StreamResults:output_type -> assay.v1.StreamResultsResponse
-	22, // 56: assay.v1.JobService.ListResults:output_type -> assay.v1.ListResultsResponse
-	24, // 57: assay.v1.JobService.ReplayCase:output_type -> assay.v1.ReplayCaseResponse
-	30, // 58: assay.v1.JobService.GetReport:output_type -> assay.v1.Report
-	33, // 59: assay.v1.JobService.ListArtifacts:output_type -> assay.v1.ListArtifactsResponse
-	35, // 60: assay.v1.JobService.ReadArtifact:output_type -> assay.v1.ReadArtifactResponse
-	50, // [50:61] is the sub-list for method output_type
-	39, // [39:50] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	38, // 15: assay.v1.VerdictBatch.tags:type_name -> assay.v1.VerdictBatch.TagsEntry
+	45, // 16: assay.v1.Finding.details:type_name -> google.protobuf.Struct
+	0,  // 17: assay.v1.Done.state:type_name -> assay.v1.JobState
+	39, // 18: assay.v1.Done.counts:type_name -> assay.v1.Done.CountsEntry
+	14, // 19: assay.v1.StreamResultsResponse.verdicts:type_name -> assay.v1.VerdictBatch
+	15, // 20: assay.v1.StreamResultsResponse.finding:type_name -> assay.v1.Finding
+	16, // 21: assay.v1.StreamResultsResponse.progress:type_name -> assay.v1.Progress
+	17, // 22: assay.v1.StreamResultsResponse.heartbeat:type_name -> assay.v1.Heartbeat
+	18, // 23: assay.v1.StreamResultsResponse.done:type_name -> assay.v1.Done
+	13, // 24: assay.v1.ListResultsResponse.verdicts:type_name -> assay.v1.Verdict
+	13, // 25: assay.v1.ReplayCaseResponse.verdicts:type_name -> assay.v1.Verdict
+	40, // 26: assay.v1.ReplayCaseResponse.arrays:type_name -> assay.v1.ReplayCaseResponse.ArraysEntry
+	45, // 27: assay.v1.CheckReport.params:type_name -> google.protobuf.Struct
+	26, // 28: assay.v1.CheckReport.metrics:type_name -> assay.v1.Metric
+	28, // 29: assay.v1.CheckReport.confusion:type_name -> assay.v1.ConfusionMatrix
+	41, // 30: assay.v1.ConfusionMatrix.cells:type_name -> assay.v1.ConfusionMatrix.Cell
+	2,  // 31: assay.v1.GateReport.outcome:type_name -> assay.v1.GateOutcome
+	26, // 32: assay.v1.GateReport.metric:type_name -> assay.v1.Metric
+	27, // 33: assay.v1.Report.checks:type_name -> assay.v1.CheckReport
+	15, // 34: assay.v1.Report.findings:type_name -> assay.v1.Finding
+	29, // 35: assay.v1.Report.gates:type_name -> assay.v1.GateReport
+	42, // 36: assay.v1.Report.counts:type_name -> assay.v1.Report.CountsEntry
+	46, // 37: assay.v1.Artifact.data_type:type_name -> assay.v1.DataType
+	32, // 38: assay.v1.ListArtifactsResponse.artifacts:type_name -> assay.v1.Artifact
+	47, // 39: assay.v1.VerdictBatch.TagsEntry.value:type_name -> assay.v1.Tags
+	48, // 40: assay.v1.ReplayCaseResponse.ArraysEntry.value:type_name -> assay.v1.Tensor
+	7,  // 41: assay.v1.JobService.CreateJob:input_type -> assay.v1.CreateJobRequest
+	8,  // 42: assay.v1.JobService.GetJob:input_type -> assay.v1.GetJobRequest
+	9,  // 43: assay.v1.JobService.ListJobs:input_type -> assay.v1.ListJobsRequest
+	11, // 44: assay.v1.JobService.CancelJob:input_type -> assay.v1.CancelJobRequest
+	12, // 45: assay.v1.JobService.DeleteJob:input_type -> assay.v1.DeleteJobRequest
+	19, // 46: assay.v1.JobService.StreamResults:input_type -> assay.v1.StreamResultsRequest
+	21, // 47: assay.v1.JobService.ListResults:input_type -> assay.v1.ListResultsRequest
+	23, // 48: assay.v1.JobService.ReplayCase:input_type -> assay.v1.ReplayCaseRequest
+	25, // 49: assay.v1.JobService.GetReport:input_type -> assay.v1.GetReportRequest
+	31, // 50: assay.v1.JobService.ListArtifacts:input_type -> assay.v1.ListArtifactsRequest
+	34, // 51: assay.v1.JobService.ReadArtifact:input_type -> assay.v1.ReadArtifactRequest
+	3,  // 52: assay.v1.JobService.CreateJob:output_type -> assay.v1.Job
+	3,  // 53: assay.v1.JobService.GetJob:output_type -> assay.v1.Job
+	10, // 54: assay.v1.JobService.ListJobs:output_type -> assay.v1.ListJobsResponse
+	3,  // 55: assay.v1.JobService.CancelJob:output_type -> assay.v1.Job
+	49, // 56: assay.v1.JobService.DeleteJob:output_type -> google.protobuf.Empty
+	20, // 57: assay.v1.JobService.StreamResults:output_type -> assay.v1.StreamResultsResponse
+	22, // 58: assay.v1.JobService.ListResults:output_type -> assay.v1.ListResultsResponse
+	24, // 59: assay.v1.JobService.ReplayCase:output_type -> assay.v1.ReplayCaseResponse
+	30, // 60: assay.v1.JobService.GetReport:output_type -> assay.v1.Report
+	33, // 61: assay.v1.JobService.ListArtifacts:output_type -> assay.v1.ListArtifactsResponse
+	35, // 62: assay.v1.JobService.ReadArtifact:output_type -> assay.v1.ReadArtifactResponse
+	52, // [52:63] is the sub-list for method output_type
+	41, // [41:52] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_assay_v1_jobs_proto_init() }
@@ -2860,7 +2887,7 @@ func file_assay_v1_jobs_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_assay_v1_jobs_proto_rawDesc), len(file_assay_v1_jobs_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   39,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -520,6 +520,51 @@ func (*Tag_Text) isTag_Tag() {}
 
 func (*Tag_Number) isTag_Tag() {}
 
+// Tags of a case by name.
+type Tags struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tags          map[string]*Tag        `protobuf:"bytes,1,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tags) Reset() {
+	*x = Tags{}
+	mi := &file_assay_v1_types_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tags) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tags) ProtoMessage() {}
+
+func (x *Tags) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_v1_types_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tags.ProtoReflect.Descriptor instead.
+func (*Tags) Descriptor() ([]byte, []int) {
+	return file_assay_v1_types_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Tags) GetTags() map[string]*Tag {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
 // One sample with what is expected of the model.
 type Case struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -539,7 +584,7 @@ type Case struct {
 
 func (x *Case) Reset() {
 	*x = Case{}
-	mi := &file_assay_v1_types_proto_msgTypes[5]
+	mi := &file_assay_v1_types_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -551,7 +596,7 @@ func (x *Case) String() string {
 func (*Case) ProtoMessage() {}
 
 func (x *Case) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_types_proto_msgTypes[5]
+	mi := &file_assay_v1_types_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -564,7 +609,7 @@ func (x *Case) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Case.ProtoReflect.Descriptor instead.
 func (*Case) Descriptor() ([]byte, []int) {
-	return file_assay_v1_types_proto_rawDescGZIP(), []int{5}
+	return file_assay_v1_types_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Case) GetId() string {
@@ -644,7 +689,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_assay_v1_types_proto_msgTypes[6]
+	mi := &file_assay_v1_types_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -656,7 +701,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_types_proto_msgTypes[6]
+	mi := &file_assay_v1_types_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -669,7 +714,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_assay_v1_types_proto_rawDescGZIP(), []int{6}
+	return file_assay_v1_types_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Check) GetSpec() string {
@@ -719,7 +764,12 @@ const file_assay_v1_types_proto_rawDesc = "" +
 	"\x03Tag\x12\x14\n" +
 	"\x04text\x18\x01 \x01(\tH\x00R\x04text\x12\x18\n" +
 	"\x06number\x18\x02 \x01(\x01H\x00R\x06numberB\x05\n" +
-	"\x03tag\"\xdf\x02\n" +
+	"\x03tag\"|\n" +
+	"\x04Tags\x12,\n" +
+	"\x04tags\x18\x01 \x03(\v2\x18.assay.v1.Tags.TagsEntryR\x04tags\x1aF\n" +
+	"\tTagsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12#\n" +
+	"\x05value\x18\x02 \x01(\v2\r.assay.v1.TagR\x05value:\x028\x01\"\xdf\x02\n" +
 	"\x04Case\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x122\n" +
 	"\x06inputs\x18\x02 \x03(\v2\x1a.assay.v1.Case.InputsEntryR\x06inputs\x12-\n" +
@@ -768,7 +818,7 @@ func file_assay_v1_types_proto_rawDescGZIP() []byte {
 }
 
 var file_assay_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_assay_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_assay_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_assay_v1_types_proto_goTypes = []any{
 	(DataType)(0),           // 0: assay.v1.DataType
 	(Access)(0),             // 1: assay.v1.Access
@@ -777,28 +827,32 @@ var file_assay_v1_types_proto_goTypes = []any{
 	(*Class)(nil),           // 4: assay.v1.Class
 	(*ClassAnswer)(nil),     // 5: assay.v1.ClassAnswer
 	(*Tag)(nil),             // 6: assay.v1.Tag
-	(*Case)(nil),            // 7: assay.v1.Case
-	(*Check)(nil),           // 8: assay.v1.Check
-	nil,                     // 9: assay.v1.Case.InputsEntry
-	nil,                     // 10: assay.v1.Case.TagsEntry
-	(*structpb.Struct)(nil), // 11: google.protobuf.Struct
+	(*Tags)(nil),            // 7: assay.v1.Tags
+	(*Case)(nil),            // 8: assay.v1.Case
+	(*Check)(nil),           // 9: assay.v1.Check
+	nil,                     // 10: assay.v1.Tags.TagsEntry
+	nil,                     // 11: assay.v1.Case.InputsEntry
+	nil,                     // 12: assay.v1.Case.TagsEntry
+	(*structpb.Struct)(nil), // 13: google.protobuf.Struct
 }
 var file_assay_v1_types_proto_depIdxs = []int32{
 	0,  // 0: assay.v1.Tensor.data_type:type_name -> assay.v1.DataType
 	2,  // 1: assay.v1.Value.tensor:type_name -> assay.v1.Tensor
 	4,  // 2: assay.v1.ClassAnswer.label:type_name -> assay.v1.Class
 	4,  // 3: assay.v1.ClassAnswer.acceptable:type_name -> assay.v1.Class
-	9,  // 4: assay.v1.Case.inputs:type_name -> assay.v1.Case.InputsEntry
-	5,  // 5: assay.v1.Case.class:type_name -> assay.v1.ClassAnswer
-	10, // 6: assay.v1.Case.tags:type_name -> assay.v1.Case.TagsEntry
-	11, // 7: assay.v1.Check.params:type_name -> google.protobuf.Struct
-	3,  // 8: assay.v1.Case.InputsEntry.value:type_name -> assay.v1.Value
-	6,  // 9: assay.v1.Case.TagsEntry.value:type_name -> assay.v1.Tag
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	10, // 4: assay.v1.Tags.tags:type_name -> assay.v1.Tags.TagsEntry
+	11, // 5: assay.v1.Case.inputs:type_name -> assay.v1.Case.InputsEntry
+	5,  // 6: assay.v1.Case.class:type_name -> assay.v1.ClassAnswer
+	12, // 7: assay.v1.Case.tags:type_name -> assay.v1.Case.TagsEntry
+	13, // 8: assay.v1.Check.params:type_name -> google.protobuf.Struct
+	6,  // 9: assay.v1.Tags.TagsEntry.value:type_name -> assay.v1.Tag
+	3,  // 10: assay.v1.Case.InputsEntry.value:type_name -> assay.v1.Value
+	6,  // 11: assay.v1.Case.TagsEntry.value:type_name -> assay.v1.Tag
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_assay_v1_types_proto_init() }
@@ -818,7 +872,7 @@ func file_assay_v1_types_proto_init() {
 		(*Tag_Text)(nil),
 		(*Tag_Number)(nil),
 	}
-	file_assay_v1_types_proto_msgTypes[5].OneofWrappers = []any{
+	file_assay_v1_types_proto_msgTypes[6].OneofWrappers = []any{
 		(*Case_Class)(nil),
 		(*Case_Value)(nil),
 	}
@@ -828,7 +882,7 @@ func file_assay_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_assay_v1_types_proto_rawDesc), len(file_assay_v1_types_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
