@@ -54,9 +54,9 @@ fn inputs(present: &[String]) -> Vec<String> {
     if !others.is_empty() && !present.iter().any(|n| n == "x") {
         return others;
     }
-    if !others.is_empty() {
+    if let Some(first) = others.first() {
         let named = others.join(", ");
-        tracing::warn!("beside x and y, these arrays are left out: {named}; name one to read it (file.npz#{named})",);
+        tracing::warn!("these arrays stand beside x and y and are left out: {named} (file.npz#{first} reads that one)");
     }
     vec!["x".to_owned()]
 }

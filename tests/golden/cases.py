@@ -66,6 +66,8 @@ def vectors():
     swapped = {name: np.asfortranarray(a.astype(a.dtype.newbyteorder(">"))) for name, a in arrays.items()}
     np.savez_compressed(folder / "vectors_big_endian_fortran.npz", **swapped)
 
+    np.savez(folder / "extra.npz", x=weights, y=labels, probs=weights)
+
 
 def pictures():
     """Encoded pictures in the struct of Hugging Face's datasets, and as plain bytes."""

@@ -21,4 +21,5 @@ mod server;
 mod service;
 mod telemetry;
 mod tidy;
+mod upload;
 mod zoo;
