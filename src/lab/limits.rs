@@ -38,7 +38,7 @@ impl Default for Limits {
         Self {
             model_bytes: 2 << 30,
             suite_bytes: 16 << 30,
-            suite_cases: 10_000_000,
+            suite_cases: 5_000_000,
             job_checks: 1000,
             job_gates: 1000,
             queued_shards: 1_000_000,

@@ -1,8 +1,8 @@
-//! The file of a suite's cases: frames of MessagePack, then a digest of each case, then where each frame begins, then how
-//! many there are.
+//! The file of a suite's cases: frames of MessagePack, then the index: for each case where its frame begins and its
+//! digest, then where the last frame ends, then how many cases there are.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
 
@@ -15,87 +15,108 @@ const CASE_MAX: u64 = 1 << 30;
 /// The first half of a case's SHA-256.
 pub(super) type CaseDigest = [u8; 16];
 
-/// Writes the file piece by piece.
-#[derive(Default)]
+/// Bytes of a case in the index.
+const ENTRY: u64 = 24;
+
+/// Bytes of the index that are given at once.
+const PIECE: u64 = 1 << 20;
+
+/// Writes the file piece by piece. The index waits in a temporary file, so that memory does not grow with the suite.
 pub(super) struct Writer {
-    offsets: Vec<u64>,
-    digests: Vec<u8>,
+    index: BufWriter<File>,
     end: u64,
+    count: u64,
 }
 
 impl Writer {
+    pub(super) fn new() -> Result<Self> {
+        let index = tempfile::tempfile().map_err(|e| Error::internal("the index of a suite", e))?;
+        Ok(Self { index: BufWriter::new(index), end: 0, count: 0 })
+    }
+
     /// The bytes of the next case.
     pub(super) fn case(&mut self, case: &Case) -> Result<Vec<u8>> {
         let frame = super::records::encode(case)?;
-        self.offsets.push(self.end);
-        self.digests.extend(&case.digest()[..16]);
+        self.put(&self.end.to_le_bytes())?;
+        self.put(&case.digest()[..16])?;
         self.end += frame.len() as u64;
+        self.count += 1;
         Ok(frame)
     }
 
-    /// The bytes after the last case.
-    pub(super) fn finish(self) -> Vec<u8> {
-        let count = self.offsets.len() as u64;
-        let mut end = self.digests;
-        end.extend(self.offsets.into_iter().chain([self.end, count]).flat_map(u64::to_le_bytes));
-        end
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.index.write_all(bytes).map_err(|e| Error::internal("the index of a suite", e))
     }
-}
 
-/// An open file with the places of its tables.
-struct Reader {
-    file: BufReader<File>,
-    digests: u64,
-    offsets: u64,
+    /// The bytes after the last case, in pieces.
+    pub(super) fn finish(mut self) -> Result<impl Iterator<Item = Result<Vec<u8>>>> {
+        self.put(&self.end.to_le_bytes())?;
+        self.put(&self.count.to_le_bytes())?;
+        let failed = |e: std::io::Error| Error::internal("the index of a suite", e);
+        let mut index = self.index.into_inner().map_err(|e| failed(e.into_error()))?;
+        index.rewind().map_err(failed)?;
+        Ok(std::iter::from_fn(move || {
+            let mut piece = Vec::new();
+            match (&mut index).take(PIECE).read_to_end(&mut piece) {
+                Ok(0) => None,
+                Ok(_) => Some(Ok(piece)),
+                Err(e) => Some(Err(failed(e))),
+            }
+        }))
+    }
 }
 
 fn damaged(e: &dyn std::fmt::Display) -> Error {
     Error::DataLoss(format!("the suite's file cannot be read: {e}"))
 }
 
-fn open(path: &Path, cases: &Range<u64>) -> Result<Reader> {
+/// The file and where a range of cases stands: each with its digest and the place of its frame.
+fn open(path: &Path, cases: &Range<u64>) -> Result<(BufReader<File>, Vec<(CaseDigest, Range<u64>)>)> {
+    let torn = || damaged(&"its index is torn");
     let mut file = BufReader::new(File::open(path).map_err(|e| damaged(&e))?);
     let length = file.seek(SeekFrom::End(-8)).map_err(|e| damaged(&e))? + 8;
     let count = word(&mut file)?;
-    let before = |size: Option<u64>, end: u64| size.and_then(|n| end.checked_sub(n));
-    let offsets = before(count.checked_add(2).and_then(|n| n.checked_mul(8)), length);
-    let digests = offsets.and_then(|offsets| before(count.checked_mul(16), offsets));
-    let (Some(digests), Some(offsets)) = (digests, offsets) else {
-        return Err(damaged(&"its table of cases is torn"));
-    };
+    let size = count.checked_mul(ENTRY).and_then(|n| n.checked_add(16));
+    let index = size.and_then(|size| length.checked_sub(size)).ok_or_else(torn)?;
     if cases.start > cases.end || cases.end > count {
         return Err(damaged(&format!("cases {cases:?} were asked for, it has {count}")));
     }
-    Ok(Reader { file, digests, offsets })
+    file.seek(SeekFrom::Start(index + ENTRY * cases.start)).map_err(|e| damaged(&e))?;
+    let mut found = Vec::new();
+    let mut start = word(&mut file)?;
+    for _ in cases.clone() {
+        let mut digest = CaseDigest::default();
+        file.read_exact(&mut digest).map_err(|e| damaged(&e))?;
+        let end = word(&mut file)?;
+        if start > end || end > index {
+            return Err(torn());
+        }
+        found.push((digest, start..end));
+        start = end;
+    }
+    Ok((file, found))
 }
 
 /// Digests of the cases of a range of positions.
 pub(super) fn digests(path: &Path, cases: &Range<u64>) -> Result<Vec<CaseDigest>> {
-    let Reader { mut file, digests, .. } = open(path, cases)?;
-    file.seek(SeekFrom::Start(digests + 16 * cases.start)).map_err(|e| damaged(&e))?;
-    let mut digest = || {
-        let mut bytes = [0; 16];
-        file.read_exact(&mut bytes).map(|()| bytes).map_err(|e| damaged(&e))
-    };
-    cases.clone().map(|_| digest()).collect()
+    Ok(open(path, cases)?.1.into_iter().map(|(digest, _)| digest).collect())
 }
 
 /// The cases of a range of positions.
 pub(super) fn read(path: &Path, cases: Range<u64>) -> Result<Vec<Case>> {
-    let Reader { mut file, digests: table, offsets, .. } = open(path, &cases)?;
-    file.seek(SeekFrom::Start(offsets + 8 * cases.start)).map_err(|e| damaged(&e))?;
-    let offsets = (cases.start..=cases.end).map(|_| word(&mut file)).collect::<Result<Vec<u64>>>()?;
-    file.seek(SeekFrom::Start(offsets[0])).map_err(|e| damaged(&e))?;
-    offsets
-        .windows(2)
-        .map(|pair| {
-            let size = pair[1].checked_sub(pair[0]).filter(|s| *s <= CASE_MAX && pair[1] <= table);
-            let size = size.ok_or_else(|| damaged(&"its table of cases is torn"))?;
-            let mut frame = Vec::new();
-            file.by_ref().take(size).read_to_end(&mut frame).map_err(|e| damaged(&e))?;
-            super::records::decode(&frame)
-        })
-        .collect()
+    let (mut file, found) = open(path, &cases)?;
+    let Some((_, first)) = found.first() else { return Ok(Vec::new()) };
+    file.seek(SeekFrom::Start(first.start)).map_err(|e| damaged(&e))?;
+    let case = |(_, place): (CaseDigest, Range<u64>)| {
+        let size = place.end - place.start;
+        if size > CASE_MAX {
+            return Err(damaged(&format!("a case of {size} bytes")));
+        }
+        let mut frame = Vec::new();
+        file.by_ref().take(size).read_to_end(&mut frame).map_err(|e| damaged(&e))?;
+        super::records::decode(&frame)
+    };
+    found.into_iter().map(case).collect()
 }
 
 fn word(file: &mut impl Read) -> Result<u64> {
