@@ -9,6 +9,7 @@ mod corruptions;
 mod digits;
 mod engines;
 mod faults;
+mod gradients;
 mod metrics;
 mod models;
 mod readme;
