@@ -5,7 +5,7 @@ use tract_onnx::prelude as tract;
 use tract_onnx::prelude::{IntoRunnable, OutletId, TypedModel};
 
 use super::driver::{Derivative, differentiate};
-use super::adopt;
+use super::{adopt, unroll};
 use crate::engine::model::{self, Plan};
 use crate::engine::{Graph, Signature, rows, softmax};
 use crate::error::{Error, Result};
@@ -285,6 +285,7 @@ fn prepare(
 ) -> anyhow::Result<(TypedModel, Wanted)> {
     let inner = &names.outputs[graph.outputs.len()..];
     let mut typed = model::typed(graph, &signature.inputs, shapes, inner)?;
+    unroll::recurrences(&mut typed)?;
     adopt::convolutions(&mut typed)?;
     let mut typed = typed.into_decluttered()?;
     softmax::settle(&mut typed)?;

@@ -10,6 +10,7 @@
 //! - [`rules`] has a rule for each operator, in families. To add one: a function, and its line in `rules::rules`; then a
 //!   case in `tests/it/gradients.rs`, which holds it against finite differences.
 //! - [`ops`] has the operators that tract lacks.
+//! - [`unroll`] makes chains of recurrences, which then need no rule.
 //! - [`adopt`] puts assay's own convolution in the place of tract's, before tract takes that apart.
 //!
 //! # Gradients of weights
@@ -24,6 +25,7 @@ mod gradient;
 mod ops;
 mod rules;
 mod tape;
+mod unroll;
 
 pub use driver::Missing;
 pub use gradient::{Differentiated, Linearized, Wish};

@@ -222,6 +222,12 @@ impl<'m> Tape<'m> {
         self.tensor(tensor0(value).cast_to_dt(dtype)?.into_owned().broadcast_into_rank(rank)?)
     }
 
+    /// Zeros of this shape, in the type of `like`.
+    pub(super) fn zeros(&mut self, shape: &[usize], like: OutletId) -> TractResult<OutletId> {
+        let dtype = self.backward.outlet_fact(like)?.datum_type;
+        self.tensor(Tensor::zero_dt(dtype, shape)?)
+    }
+
     /// `a` in the element type of `like`.
     pub(super) fn in_type_of(&mut self, a: OutletId, like: OutletId) -> TractResult<OutletId> {
         let dtype = self.backward.outlet_fact(like)?.datum_type;

@@ -2,8 +2,10 @@
 
 pub(super) mod conv;
 pub(super) mod extremum;
+pub(super) mod lanes;
 pub(super) mod pointwise;
 pub(super) mod pool;
+pub(super) mod recurrent;
 pub(super) mod scatter;
 
 use std::fmt::Debug;

@@ -3,7 +3,7 @@
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::downsample::Downsample;
 
-use super::{Kernel, Real};
+use super::{Kernel, Real, slice};
 
 /// Puts the values along an axis `stride` apart, zeros between them.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +44,33 @@ impl Kernel for Spread {
         for (i, values) in taken.axis_iter(axis).enumerate() {
             let at = self.first.checked_add_signed(self.stride * isize::try_from(i)?).context("stride")?;
             into.index_axis_mut(axis, at).assign(&values);
+        }
+        Ok(tvec![out])
+    }
+}
+
+/// Inputs: cotangent, and for each of its values the place in row-major order that it belongs to. Adds them up there, in
+/// a tensor of this shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct ScatterAdd(pub(in super::super) TVec<usize>);
+
+impl Kernel for ScatterAdd {
+    const NAME: &'static str = "ScatterAdd";
+
+    fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec![inputs[0].datum_type.fact(&*self.0)])
+    }
+
+    fn run<T: Real>(&self, inputs: TVec<TValue>) -> TractResult<TVec<Tensor>> {
+        let (g, places) = args_2!(inputs);
+        let mut out = Tensor::zero_dt(T::datum_type(), &self.0)?;
+        let mut plain = out.try_as_plain_ram_mut()?;
+        let into = plain.as_slice_mut::<T>()?;
+        let places = places.try_as_plain_ram()?;
+        for (g, place) in slice::<T>(&g)?.iter().zip(places.as_slice::<i64>()?) {
+            let to = usize::try_from(*place).ok().and_then(|place| into.get_mut(place));
+            let to = to.with_context(|| format!("place {place} of {:?}", self.0))?;
+            *to = *to + *g;
         }
         Ok(tvec![out])
     }

@@ -3,16 +3,23 @@
 mod arithmetic;
 mod convolution;
 mod einsum;
+mod indexing;
 mod movement;
+mod normalisation;
 mod pointwise;
 mod pooling;
+mod recurrent;
 mod reduction;
+mod resize;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use tract_onnx::tract_core::internal::*;
-use tract_onnx::tract_core::ops::array::{MultiBroadcastTo, Pad, Slice, TypedConcat};
+use tract_onnx::tract_core::ops::array::{
+    CumSum, Gather, GatherElements, GatherNd, MultiBroadcastTo, Pad, ScatterElements, ScatterNd, Slice, StridedSlice, Tile,
+    Trilu, TypedConcat,
+};
 use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
 use tract_onnx::tract_core::ops::cast::Cast;
 use tract_onnx::tract_core::ops::change_axes::AxisOp;
@@ -20,12 +27,17 @@ use tract_onnx::tract_core::ops::cnn::{MaxPool, SumPool};
 use tract_onnx::tract_core::ops::downsample::Downsample;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
+use tract_onnx::tract_core::ops::gru_cell::GruEpilogue;
+use tract_onnx::tract_core::ops::logic::Iff;
+use tract_onnx::tract_core::ops::lstm_cell::LstmEpilogue;
 use tract_onnx::tract_core::ops::math;
-use tract_onnx::tract_core::ops::nn::{self, Reduce};
+use tract_onnx::tract_core::ops::nn::resize::{NearestUpsample, Resize};
+use tract_onnx::tract_core::ops::nn::{self, Reduce, RmsNorm, Softmax};
 
 use super::ops::Own;
 use super::ops::conv::Conv;
 use super::tape::{Cotangents, Tape};
+use crate::engine::softmax::InOrder;
 
 type Rule = Box<dyn Fn(&mut Tape, &dyn TypedOp) -> TractResult<Cotangents> + Send + Sync>;
 
@@ -39,6 +51,12 @@ fn rules() -> Rules {
         .op::<MaxPool>(pooling::max_pool)
         .op::<SumPool>(pooling::sum_pool)
         .op::<Reduce>(reduction::reduce)
+        .op::<Resize>(resize::resize)
+        .op::<Softmax>(normalisation::softmax)
+        .op::<InOrder>(normalisation::softmax_in_order)
+        .op::<RmsNorm>(normalisation::rms_norm)
+        .op::<LstmEpilogue>(recurrent::lstm)
+        .op::<GruEpilogue>(recurrent::gru)
         // Movement.
         .op::<AxisOp>(movement::axis_op)
         .op::<MultiBroadcastTo>(movement::broadcast)
@@ -47,6 +65,17 @@ fn rules() -> Rules {
         .op::<TypedConcat>(movement::concat)
         .op::<Downsample>(movement::downsample)
         .op::<Cast>(movement::cast)
+        .op::<Gather>(indexing::taken)
+        .op::<GatherElements>(indexing::taken)
+        .op::<GatherNd>(indexing::taken)
+        .op::<Tile>(indexing::taken)
+        .op::<StridedSlice>(indexing::taken)
+        .op::<NearestUpsample>(indexing::taken)
+        .op::<ScatterElements>(indexing::scatter_elements)
+        .op::<ScatterNd>(indexing::scatter_nd)
+        .op::<Iff>(indexing::iff)
+        .op::<Trilu>(indexing::trilu)
+        .op::<CumSum>(indexing::cumulative_sum)
         // Arithmetic of two tensors.
         .binary::<math::Add>(arithmetic::add)
         .binary::<math::Sub>(arithmetic::sub)

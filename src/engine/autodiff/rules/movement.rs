@@ -35,7 +35,9 @@ fn zeros_around(tape: &Tape, g: OutletId, pads: Vec<(usize, usize)>) -> TractRes
 }
 
 pub(super) fn pad(tape: &mut Tape, op: &Pad) -> TractResult<Cotangents> {
-    ensure!(matches!(op.mode, PadMode::Constant(_)), "padding by {:?} has none; by a constant it has", op.mode);
+    if !matches!(op.mode, PadMode::Constant(_)) {
+        return super::indexing::taken(tape, op);
+    }
     let (mut pulled, shape) = (tape.cotangent()?, tape.shape(0)?);
     for (axis, (before, _)) in op.pads.iter().enumerate().filter(|(_, pads)| **pads != (0, 0)) {
         pulled = tape.wire(Slice::new(axis, *before, before + shape[axis]), &[pulled])?;
