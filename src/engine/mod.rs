@@ -15,7 +15,7 @@ mod rows;
 mod signature;
 mod softmax;
 
-pub use autodiff::{Differentiated, Linearized, Missing, Wish};
+pub use autodiff::{Differentiability, Differentiated, Linearized, Missing, Wish};
 pub use model::Model;
 pub use onnx::{Axis, Graph, Port};
 pub use prepare::{Answer, Prepared, prepare};

@@ -2,7 +2,7 @@
 
 use tract_onnx::tract_core::internal::*;
 
-use super::rules::RULES;
+use super::rules::{RULES, Rule};
 use super::tape::Tape;
 
 /// A graph that was differentiated.
@@ -19,12 +19,21 @@ pub(super) struct Derivative {
     pub(super) missing: Vec<Missing>,
 }
 
-/// A node without a rule.
+/// A node that a gradient cannot pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
+    /// As tract calls it.
     pub operator: String,
     pub node: String,
-    pub why: String,
+    /// Why not, where it is not for the operator as a whole.
+    pub why: Option<String>,
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{} ({})", self.operator, self.node)?;
+        self.why.iter().try_for_each(|why| write!(f, ": {why}"))
+    }
 }
 
 /// Differentiates `outputs` of a decluttered graph of fixed shapes with respect to `wrt`.
@@ -33,6 +42,10 @@ pub(super) fn differentiate(
     outputs: &[OutletId],
     wrt: &[OutletId],
 ) -> TractResult<Derivative> {
+    for outlet in wrt {
+        let dtype = model.outlet_fact(*outlet)?.datum_type;
+        ensure!(dtype.is_float(), "a tensor to be differentiated to holds {dtype:?}; only floats have a gradient");
+    }
     let mut tape = Tape::new(model);
     let order = model.eval_order()?;
     mark(&mut tape, model, &order, wrt);
@@ -48,29 +61,31 @@ pub(super) fn differentiate(
         let reached = (0..node.outputs.len()).any(|slot| tape.collected(OutletId::new(id, slot)).is_some());
         if reached && node.inputs.iter().any(|input| tape.active.contains(input)) {
             tape.turn_to(id);
-            if let Err(e) = pull(&mut tape, node) {
-                let (operator, node) = (node.op.name().into_owned(), node.name.clone());
-                missing.push(Missing { operator, node, why: format!("{e:#}") });
+            let missed = |why| Missing { operator: node.op.name().into_owned(), node: node.name.clone(), why };
+            match RULES.of(&*node.op).map(|rule| pull(&mut tape, node, rule)) {
+                Some(Ok(())) => {}
+                Some(Err(e)) => missing.push(missed(Some(format!("{e:#}")))),
+                None => missing.push(missed(None)),
             }
         }
     }
     finish(tape, model, wrt, missing)
 }
 
-/// Finds what depends on `wrt`.
+/// Finds what depends on `wrt`; truth values do so in steps only.
 fn mark(tape: &mut Tape, model: &TypedModel, order: &[usize], wrt: &[OutletId]) {
     tape.active.extend(wrt);
     for &id in order {
         let node = model.node(id);
         if node.inputs.iter().any(|input| tape.active.contains(input)) {
-            tape.active.extend((0..node.outputs.len()).map(|slot| OutletId::new(id, slot)));
+            let outlets = node.outputs.iter().enumerate().filter(|(_, o)| o.fact.datum_type != DatumType::Bool);
+            tape.active.extend(outlets.map(|(slot, _)| OutletId::new(id, slot)));
         }
     }
 }
 
 /// Applies the rule of a node.
-fn pull(tape: &mut Tape, node: &TypedNode) -> TractResult<()> {
-    let rule = RULES.of(&*node.op).context("it has no gradient here")?;
+fn pull(tape: &mut Tape, node: &TypedNode, rule: &Rule) -> TractResult<()> {
     let cotangents = rule(tape, &*node.op)?;
     let (found, inputs) = (cotangents.len(), node.inputs.len());
     ensure!(found == inputs, "its rule gives {found} cotangents for {inputs} inputs");

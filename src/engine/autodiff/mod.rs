@@ -23,9 +23,13 @@ mod adopt;
 mod driver;
 mod gradient;
 mod ops;
+mod prepare;
+mod report;
 mod rules;
 mod tape;
 mod unroll;
 
 pub use driver::Missing;
-pub use gradient::{Differentiated, Linearized, Wish};
+pub use gradient::{Differentiated, Linearized};
+pub use prepare::Wish;
+pub use report::Differentiability;

@@ -39,7 +39,7 @@ use super::ops::conv::Conv;
 use super::tape::{Cotangents, Tape};
 use crate::engine::softmax::InOrder;
 
-type Rule = Box<dyn Fn(&mut Tape, &dyn TypedOp) -> TractResult<Cotangents> + Send + Sync>;
+pub(super) type Rule = Box<dyn Fn(&mut Tape, &dyn TypedOp) -> TractResult<Cotangents> + Send + Sync>;
 
 /// All rules.
 pub(super) static RULES: LazyLock<Rules> = LazyLock::new(rules);
