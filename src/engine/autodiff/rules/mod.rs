@@ -1,6 +1,7 @@
 //! The gradient of each operator: one function and one line of [`rules`].
 
 mod arithmetic;
+mod classical;
 mod convolution;
 mod einsum;
 mod indexing;
@@ -37,6 +38,7 @@ use tract_onnx::tract_core::ops::nn::{self, Reduce, RmsNorm, Softmax};
 use super::ops::Own;
 use super::ops::conv::Conv;
 use super::tape::{Cotangents, Tape};
+use crate::engine::ml;
 use crate::engine::softmax::InOrder;
 
 pub(super) type Rule = Box<dyn Fn(&mut Tape, &dyn TypedOp) -> TractResult<Cotangents> + Send + Sync>;
@@ -57,6 +59,7 @@ fn rules() -> Rules {
         .op::<RmsNorm>(normalisation::rms_norm)
         .op::<LstmEpilogue>(recurrent::lstm)
         .op::<GruEpilogue>(recurrent::gru)
+        .op::<ml::Own>(classical::row_by_row)
         // Movement.
         .op::<AxisOp>(movement::axis_op)
         .op::<MultiBroadcastTo>(movement::broadcast)
