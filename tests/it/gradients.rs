@@ -47,7 +47,8 @@ impl Pair {
         let x = Tensors::from([(input.clone(), x.clone())]);
         let linearized = self.differentiated.linearize(&x).unwrap();
         let scores = self.plain.scores(&x).unwrap();
-        let apart = apart(&linearized.outputs()[output].to_f64(), &scores.iter().map(|v| f64::from(*v)).collect::<Vec<_>>());
+        let apart =
+            apart(&linearized.outputs()[output].to_f64(), &scores.iter().map(|v| f64::from(*v)).collect::<Vec<_>>());
         assert!(apart < 1e-5, "the outputs differ by {apart} of their norm");
         let seed = cross_entropy(&linearized.outputs()[output], labels);
         linearized.pull(&Tensors::from([(output.clone(), seed)])).unwrap().remove(input).unwrap()

@@ -56,7 +56,8 @@ fn transposed(model: &TypedModel, node: &TypedNode, op: &Deconv) -> TractResult<
     let spec = &op.pool_spec;
     let Some((x, kernel)) = known(model, node, spec, op.kernel_format)? else { return Ok(None) };
     let (strides, dilations) = (spec.strides(), spec.dilations());
-    let paddings = spec.padding.compute_for_deconv(&x[2..], &spec.kernel_shape, &dilations, &strides, &op.adjustments)?;
+    let paddings =
+        spec.padding.compute_for_deconv(&x[2..], &spec.kernel_shape, &dilations, &strides, &op.adjustments)?;
     let spans = paddings.iter().enumerate().map(|(axis, padding)| {
         let forward = Span {
             kernel: spec.kernel_shape[axis],

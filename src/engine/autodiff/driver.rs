@@ -37,11 +37,7 @@ impl std::fmt::Display for Missing {
 }
 
 /// Differentiates `outputs` of a decluttered graph of fixed shapes with respect to `wrt`.
-pub(super) fn differentiate(
-    model: &TypedModel,
-    outputs: &[OutletId],
-    wrt: &[OutletId],
-) -> TractResult<Derivative> {
+pub(super) fn differentiate(model: &TypedModel, outputs: &[OutletId], wrt: &[OutletId]) -> TractResult<Derivative> {
     for outlet in wrt {
         let dtype = model.outlet_fact(*outlet)?.datum_type;
         ensure!(dtype.is_float(), "a tensor to be differentiated to holds {dtype:?}; only floats have a gradient");

@@ -198,7 +198,9 @@ impl Linearized<'_> {
             (same, dtype) if same.dtype() == dtype => Ok(same.clone()),
             (Tensor::F64(a), DType::F32) => Ok(Tensor::F32(a.mapv(|v| v as f32))),
             (Tensor::F32(a), DType::F64) => Ok(Tensor::F64(a.mapv(f64::from))),
-            (other, _) => Err(Error::invalid(field, format!("{} was found, floats were expected", other.dtype().name()))),
+            (other, _) => {
+                Err(Error::invalid(field, format!("{} was found, floats were expected", other.dtype().name())))
+            }
         }
     }
 }

@@ -166,7 +166,8 @@ impl<'m> Steps<'m> {
             let place = if op.chunk < 0 { shape[1] - 1 - step } else { step };
             let input = self.part(x, 1, 1, place)?;
             let input = self.wire("row", AxisOp::Rm(1), &[input])?;
-            let mut gates = [self.wire("xw", product.clone(), &[input, w])?, self.wire("hr", product.clone(), &[state, r])?];
+            let mut gates =
+                [self.wire("xw", product.clone(), &[input, w])?, self.wire("hr", product.clone(), &[state, r])?];
             for (gates, bias) in gates.iter_mut().zip(bias.iter().flatten()) {
                 *gates = self.wire("biased", math::add(), &[*gates, *bias])?;
             }

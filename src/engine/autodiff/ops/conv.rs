@@ -237,7 +237,9 @@ impl Plan {
         for (i, at_a) in &a.taps {
             for (j, at_b) in &b.taps {
                 taps.extend(
-                    c.taps.iter().map(|(k, at_c)| ((i * self.kernel[1] + j) * self.kernel[2] + k, [*at_a, *at_b, *at_c])),
+                    c.taps
+                        .iter()
+                        .map(|(k, at_c)| ((i * self.kernel[1] + j) * self.kernel[2] + k, [*at_a, *at_b, *at_c])),
                 );
             }
         }
@@ -299,7 +301,12 @@ impl Plan {
         let weights = ArrayView2::from_shape((self.outputs, depth), if whole { kernel } else { &work.kernel[..] })?;
         let direct = self.phases.len() == 1;
         // A pointwise convolution's windows are its input.
-        if direct && self.taps == 1 && c.step == 1 && b.step == 1 && a.step == 1 && self.size_in == self.size_out
+        if direct
+            && self.taps == 1
+            && c.step == 1
+            && b.step == 1
+            && a.step == 1
+            && self.size_in == self.size_out
             && taps[0].1 == [0; 3]
         {
             let windows = ArrayView2::from_shape((depth, self.plane_in), x)?;
@@ -327,7 +334,8 @@ impl Plan {
             general_mat_mul(T::one(), &weights, &windows, T::zero(), &mut product);
             for (plane, product) in y.chunks_exact_mut(self.plane_out).zip(work.product.chunks_exact(width)) {
                 for (line, product) in block.clone().zip(product.chunks_exact(c.count)) {
-                    let to = (a.first + line / b.count * a.every) * self.size_out[1] + b.first + line % b.count * b.every;
+                    let to =
+                        (a.first + line / b.count * a.every) * self.size_out[1] + b.first + line % b.count * b.every;
                     let to = plane[to * self.size_out[2] + c.first..].iter_mut().step_by(c.every);
                     to.zip(product).for_each(|(y, p)| *y = *y + *p);
                 }
@@ -377,14 +385,7 @@ impl Plan {
 }
 
 /// y += weight * x, `count` times, each slice read in its own steps.
-fn accumulate<T: Real + std::ops::AddAssign>(
-    y: &mut [T],
-    every: usize,
-    x: &[T],
-    step: usize,
-    count: usize,
-    weight: T,
-) {
+fn accumulate<T: Real + std::ops::AddAssign>(y: &mut [T], every: usize, x: &[T], step: usize, count: usize, weight: T) {
     if every == 1 && step == 1 {
         y[..count].iter_mut().zip(&x[..count]).for_each(|(y, x)| *y += weight * *x);
     } else {
@@ -416,14 +417,15 @@ mod tests {
         let mut y = Vec::new();
         let at = |span: &Span, o: usize, t: usize, length: usize| {
             let at = (o * span.stride + t * span.dilation).cast_signed() - span.before;
-            let place = (at.rem_euclid(span.spread.cast_signed()) == 0).then(|| at.div_euclid(span.spread.cast_signed()));
+            let place =
+                (at.rem_euclid(span.spread.cast_signed()) == 0).then(|| at.div_euclid(span.spread.cast_signed()));
             place.and_then(|p| usize::try_from(p).ok()).filter(|p| *p < length)
         };
         for (n, o) in (0..x.shape()[0]).flat_map(|n| (0..k.shape()[0]).map(move |o| (n, o))) {
             for (i, j) in (0..a.output).flat_map(|i| (0..b.output).map(move |j| (i, j))) {
                 let mut sum = 0.0;
-                for (c, (s, t)) in
-                    (0..k.shape()[1]).flat_map(|c| (0..a.kernel).flat_map(move |s| (0..b.kernel).map(move |t| (c, (s, t)))))
+                for (c, (s, t)) in (0..k.shape()[1])
+                    .flat_map(|c| (0..a.kernel).flat_map(move |s| (0..b.kernel).map(move |t| (c, (s, t)))))
                 {
                     let channel = o / outputs * k.shape()[1] + c;
                     if let (Some(p), Some(q)) = (at(&a, i, s, x.shape()[2]), at(&b, j, t, x.shape()[3])) {
@@ -444,7 +446,7 @@ mod tests {
     fn random_geometries_agree_with_the_definition_and_with_their_adjoint() {
         for case in 0..400 {
             let mut rng = Rng::new(1, "convolution", &case.to_string(), 0);
-            let mut pick = |low: usize, high: usize| low + rng.below((high - low + 1) as u64) as usize;
+            let mut pick = |low: usize, high: usize| low + rng.below(high - low + 1);
             let (groups, channels, outputs) = (pick(1, 3), pick(1, 3), pick(1, 4));
             let input = [pick(1, 9), pick(1, 9)];
             let spans: TVec<Span> = input

@@ -56,7 +56,8 @@ impl Kernel for SoftmaxAdjoint {
             let top = x.iter().copied().fold(f64::MIN, f64::max);
             let p: Vec<f64> = x.iter().map(|v| (v - top).exp()).collect();
             let sum: f64 = p.iter().sum();
-            let mean = if self.log { g.iter().sum::<f64>() } else { g.iter().zip(&p).map(|(g, p)| g * p).sum::<f64>() / sum };
+            let mean =
+                if self.log { g.iter().sum::<f64>() } else { g.iter().zip(&p).map(|(g, p)| g * p).sum::<f64>() / sum };
             for (g, p) in g.iter_mut().zip(&p) {
                 *g = if self.log { *g - p / sum * mean } else { p / sum * (*g - mean) };
             }

@@ -110,7 +110,8 @@ impl Kernel for MaxPoolAdjoint {
             let into = &mut into[plane * windows.inputs()..][..windows.inputs()];
             for channel in 0..inner {
                 windows.each(|_, to, reads| {
-                    let first = reads.map(|i| i * inner + channel).reduce(|best, i| if x[i] > x[best] { i } else { best });
+                    let first =
+                        reads.map(|i| i * inner + channel).reduce(|best, i| if x[i] > x[best] { i } else { best });
                     if let Some(first) = first {
                         into[first] = into[first] + g[to * inner + channel];
                     }

@@ -34,7 +34,8 @@ impl Kernel for LstmAdjoint {
             let new = gate_values[row + 3 * h + j].tanh();
             let t = (f * c + i * new).tanh();
             let g = gc[k] + gh[k] * o * (one - t * t);
-            let slopes = [g * new * i * (one - i), gh[k] * t * o * (one - o), g * c * f * (one - f), g * i * (one - new * new)];
+            let slopes =
+                [g * new * i * (one - i), gh[k] * t * o * (one - o), g * c * f * (one - f), g * i * (one - new * new)];
             slopes.into_iter().enumerate().for_each(|(gate, s)| pulled[row + gate * h + j] = s);
             *cell = g * f;
         }

@@ -29,7 +29,8 @@ impl Kernel for RowAdjoint {
 
     fn run<T: Real>(&self, inputs: TVec<TValue>) -> TractResult<TVec<Tensor>> {
         let (g, x) = args_2!(inputs);
-        let single = |tensor: &Tensor| slice::<T>(tensor).map(|v| v.iter().map(|v| f32::of(v.wide())).collect::<Vec<_>>());
+        let single =
+            |tensor: &Tensor| slice::<T>(tensor).map(|v| v.iter().map(|v| f32::of(v.wide())).collect::<Vec<_>>());
         let (gs, xs) = (single(&g)?, single(&x)?);
         let (of_g, of_x) = (g.shape().last().copied().unwrap_or(1), x.shape().last().copied().unwrap_or(1));
         let rows = gs.chunks_exact(of_g.max(1)).zip(xs.chunks_exact(of_x.max(1)));

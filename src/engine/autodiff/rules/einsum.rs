@@ -25,7 +25,8 @@ fn factor(tape: &mut Tape, op: &EinSum, i: usize) -> TractResult<OutletId> {
             continue;
         }
         let mut turned = axis.clone();
-        turned.inputs = std::iter::once(&axis.outputs[0]).chain(others.iter().map(|&j| &axis.inputs[j])).cloned().collect();
+        turned.inputs =
+            std::iter::once(&axis.outputs[0]).chain(others.iter().map(|&j| &axis.inputs[j])).cloned().collect();
         turned.outputs = tvec![axis.inputs[i].clone()];
         axes.push(turned);
     }

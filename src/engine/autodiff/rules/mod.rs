@@ -18,8 +18,8 @@ use std::sync::LazyLock;
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::array::{
-    CumSum, Gather, GatherElements, GatherNd, MultiBroadcastTo, Pad, ScatterElements, ScatterNd, Slice, StridedSlice, Tile,
-    Trilu, TypedConcat,
+    CumSum, Gather, GatherElements, GatherNd, MultiBroadcastTo, Pad, ScatterElements, ScatterNd, Slice, StridedSlice,
+    Tile, Trilu, TypedConcat,
 };
 use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
 use tract_onnx::tract_core::ops::cast::Cast;

@@ -6,8 +6,8 @@ use tract_onnx::tract_core::ops::cast::{Cast, cast as cast_to};
 use tract_onnx::tract_core::ops::change_axes::AxisOp;
 use tract_onnx::tract_core::ops::downsample::Downsample;
 
-use super::super::ops::scatter::Spread;
 use super::super::ops::Own;
+use super::super::ops::scatter::Spread;
 use super::super::tape::{Cotangents, Tape};
 
 pub(super) fn axis_op(tape: &mut Tape, op: &AxisOp) -> TractResult<Cotangents> {
@@ -47,7 +47,8 @@ pub(super) fn pad(tape: &mut Tape, op: &Pad) -> TractResult<Cotangents> {
 
 pub(super) fn concat(tape: &mut Tape, op: &TypedConcat) -> TractResult<Cotangents> {
     let g = tape.cotangent()?;
-    let lengths = (0..tape.node().inputs.len()).map(|i| Ok(tape.shape(i)?[op.axis])).collect::<TractResult<Vec<_>>>()?;
+    let lengths =
+        (0..tape.node().inputs.len()).map(|i| Ok(tape.shape(i)?[op.axis])).collect::<TractResult<Vec<_>>>()?;
     tape.each(|tape, i| {
         let start: usize = lengths[..i].iter().sum();
         tape.wire(Slice::new(op.axis, start, start + lengths[i]), &[g])

@@ -43,7 +43,7 @@ fn matrix(op: &Resize, scale: f32, from: usize, to: usize) -> TractResult<Tensor
 
 /// abcd,cz->abzd for axis 2 of 4.
 fn product(rank: usize, axis: usize) -> TractResult<AxesMapping> {
-    let letters: Vec<char> = ('a'..'z').take(rank).collect();
+    let letters: Vec<char> = ('a'..='y').take(rank).collect();
     let input: String = letters.iter().collect();
     let output: String = letters.iter().enumerate().map(|(i, l)| if i == axis { 'z' } else { *l }).collect();
     format!("{input},{}z->{output}", letters[axis]).parse()
