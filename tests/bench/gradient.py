@@ -20,7 +20,7 @@ if "ASSAY_GRADIENTS" in os.environ:
 
 def best(work):
     began, least, rounds = time.perf_counter(), float("inf"), 0
-    while rounds < 3 or (rounds < 15 and time.perf_counter() - began < 8):
+    while rounds < 3 or (rounds < 15 and time.perf_counter() - began < 4):
         start = time.perf_counter()
         work()
         least, rounds = min(least, time.perf_counter() - start), rounds + 1

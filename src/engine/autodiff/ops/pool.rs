@@ -68,21 +68,37 @@ impl Windows {
         self.axes.iter().map(|a| a.output).product::<usize>() * self.inner
     }
 
-    /// Calls `visit` for every window of a plane with the place of its output and those that its taps read.
-    fn each(&self, mut visit: impl FnMut([usize; 3], usize, &mut dyn Iterator<Item = usize>)) {
+    /// The windows of a plane in the order of their outputs, the same for all planes.
+    fn table(&self) -> Table {
         let [a, b, c] = self.axes;
-        for i in 0..a.output {
-            for j in 0..b.output {
-                for k in 0..c.output {
-                    let to = (i * b.output + j) * c.output + k;
-                    let mut reads = a.reads(i).flat_map(|p| {
-                        let row = move |q| (p * b.input + q) * c.input;
-                        b.reads(j).flat_map(move |q| c.reads(k).map(move |r| row(q) + r))
-                    });
-                    visit([i, j, k], to, &mut reads);
+        let reads = |axis: Window| (0..axis.output).map(|o| axis.reads(o).collect()).collect::<Vec<Vec<usize>>>();
+        let [of_a, of_b, of_c] = self.axes.map(reads);
+        let mut table = Table { places: Vec::new(), ends: Vec::with_capacity(a.output * b.output * c.output) };
+        for rows in &of_a {
+            for columns in &of_b {
+                for points in &of_c {
+                    for row in rows.iter().flat_map(|p| columns.iter().map(move |q| (p * b.input + q) * c.input)) {
+                        table.places.extend(points.iter().map(|r| row + r));
+                    }
+                    table.ends.push(table.places.len());
                 }
             }
         }
+        table
+    }
+}
+
+/// What each output of a plane reads.
+struct Table {
+    places: Vec<usize>,
+    /// Of each output, behind its last place.
+    ends: Vec<usize>,
+}
+
+impl Table {
+    fn windows(&self) -> impl Iterator<Item = &[usize]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.places[start..*end])
     }
 }
 
@@ -103,19 +119,16 @@ impl Kernel for MaxPoolAdjoint {
         let mut out = Tensor::zero_dt(T::datum_type(), x.shape())?;
         let mut plain = out.try_as_plain_ram_mut()?;
         let into = plain.as_slice_mut::<T>()?;
-        let (g, x, inner) = (slice::<T>(&g)?, slice::<T>(&x)?, windows.inner);
-        for plane in 0..windows.outer {
-            let g = &g[plane * windows.outputs()..][..windows.outputs()];
-            let x = &x[plane * windows.inputs()..][..windows.inputs()];
-            let into = &mut into[plane * windows.inputs()..][..windows.inputs()];
+        let (g, x, inner, table) = (slice::<T>(&g)?, slice::<T>(&x)?, windows.inner, windows.table());
+        let planes = g.chunks_exact(windows.outputs().max(1)).zip(x.chunks_exact(windows.inputs().max(1)));
+        for ((g, x), into) in planes.zip(into.chunks_exact_mut(windows.inputs().max(1))) {
             for channel in 0..inner {
-                windows.each(|_, to, reads| {
-                    let first =
-                        reads.map(|i| i * inner + channel).reduce(|best, i| if x[i] > x[best] { i } else { best });
-                    if let Some(first) = first {
-                        into[first] = into[first] + g[to * inner + channel];
+                for (window, g) in table.windows().zip(g[channel..].iter().step_by(inner.max(1))) {
+                    let places = window.iter().map(|i| i * inner + channel);
+                    if let Some(first) = places.reduce(|best, i| if x[i] > x[best] { i } else { best }) {
+                        into[first] = into[first] + *g;
                     }
-                });
+                }
             }
         }
         Ok(tvec![out])
@@ -145,26 +158,30 @@ impl Kernel for SumPoolAdjoint {
         let mut out = Tensor::zero_dt(T::datum_type(), &self.shape)?;
         let mut plain = out.try_as_plain_ram_mut()?;
         let into = plain.as_slice_mut::<T>()?;
-        let (g, inner) = (slice::<T>(&g)?, windows.inner);
-        let divisor = |at: [usize; 3]| {
-            let along = |axis: usize| {
-                let (window, o) = (windows.axes[axis], at[axis]);
-                if self.count_include_pad { window.counted(o) } else { window.reads(o).count() }
-            };
-            if self.normalize { (0..3).map(along).product::<usize>().max(1) } else { 1 }
-        };
-        for plane in 0..windows.outer {
-            let g = &g[plane * windows.outputs()..][..windows.outputs()];
-            let into = &mut into[plane * windows.inputs()..][..windows.inputs()];
-            windows.each(|at, to, reads| {
-                let share = T::of(1.0) / T::from(divisor(at)).unwrap_or_else(T::one);
-                for i in reads {
-                    for channel in 0..inner {
-                        into[i * inner + channel] = into[i * inner + channel] + g[to * inner + channel] * share;
-                    }
+        let (g, inner, table) = (slice::<T>(&g)?, windows.inner, windows.table());
+        let shares = self.shares::<T>(&windows);
+        let planes = g.chunks_exact(windows.outputs().max(1)).zip(into.chunks_exact_mut(windows.inputs().max(1)));
+        for (g, into) in planes {
+            for ((window, share), g) in table.windows().zip(&shares).zip(g.chunks_exact(inner.max(1))) {
+                for i in window {
+                    let values = into[i * inner..].iter_mut().zip(g);
+                    values.for_each(|(into, g)| *into = *into + *g * *share);
                 }
-            });
+            }
         }
         Ok(tvec![out])
+    }
+}
+
+impl SumPoolAdjoint {
+    /// What each output divides by, turned over.
+    fn shares<T: Real>(&self, windows: &Windows) -> Vec<T> {
+        let [a, b, c] = windows.axes.map(|axis| {
+            let count = |o| if self.count_include_pad { axis.counted(o) } else { axis.reads(o).count() };
+            (0..axis.output).map(|o| if self.normalize { count(o).max(1) } else { 1 }).collect::<Vec<usize>>()
+        });
+        let counts =
+            a.iter().flat_map(|i| b.iter().map(move |j| i * j)).flat_map(|rows| c.iter().map(move |k| rows * k));
+        counts.map(|count| T::one() / T::from(count).unwrap_or_else(T::one)).collect()
     }
 }
