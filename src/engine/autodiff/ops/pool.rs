@@ -5,9 +5,8 @@ use tract_onnx::tract_core::ops::cnn::{PaddingSpec, PoolSpec};
 
 use super::{Kernel, Real, slice};
 
-/// The windows of a pool over one shape: one to three axes between `outer` and `inner` ones.
+/// The windows of a pool over one shape: one to three axes before `inner` ones; planes of these follow one another.
 struct Windows {
-    outer: usize,
     inner: usize,
     axes: [Window; 3],
 }
@@ -57,7 +56,7 @@ impl Windows {
                 padded: if clipped { padding.pad_before + lengths[axis] + padding.pad_after } else { usize::MAX },
             };
         }
-        Ok(Self { outer: shape[..first].iter().product(), inner: shape[first + rank..].iter().product(), axes })
+        Ok(Self { inner: shape[first + rank..].iter().product(), axes })
     }
 
     fn inputs(&self) -> usize {
