@@ -4,8 +4,8 @@
 TOOLS := target/tools
 BUF := $(TOOLS)/bin/buf
 
-.PHONY: test rust proto python dist
-test: rust proto python
+.PHONY: test rust proto python go scenario dist
+test: rust proto python go scenario
 
 rust:
 	cargo fmt --all --check
@@ -16,9 +16,16 @@ rust:
 proto: $(BUF)
 	cd proto && ../$(BUF) lint
 
-# The client's tests drive the server that `cargo test` has built.
+# The clients' tests drive the server that `cargo test` has built.
 python: rust
 	clients/python/check.sh
+
+go: rust proto
+	clients/go/check.sh
+
+# Each client has compared its verdicts of clients/scenario.json with the command line's.
+scenario: python go
+	cmp target/scenario/python.jsonl target/scenario/go.jsonl
 
 $(BUF):
 	python3 -m venv $(TOOLS)

@@ -10,7 +10,7 @@ rm -rf "$dist"
 mkdir -p "$dist/$name"
 
 python3 packaging/licences.py "$dist/$name/LICENSE-THIRD-PARTY"
-cp target/release/assay README.md LICENSE-APACHE LICENSE-MIT "$dist/$name"
+cp -r schema target/release/assay README.md LICENSE-APACHE LICENSE-MIT "$dist/$name"
 # The program carries the digits and the network of its demo.
 cp tests/data/NOTICE.md "$dist/$name/NOTICE.md"
 tar -C "$dist" --owner=0 --group=0 -czf "$dist/$name.tar.gz" "$name"

@@ -15,8 +15,14 @@ tar -C "$folder/archive" -xzf "$root"/target/dist/assay-*-linux.tar.gz
 cd "$folder/archive"/assay-*
 ls LICENSE-APACHE LICENSE-MIT LICENSE-THIRD-PARTY NOTICE.md README.md
 cd "$folder"
-"$folder/archive"/assay-*/assay run --model mnist_cnn.onnx --cases mnist_test.npz --limit 100 \
-    --check clean --gate 'clean.accuracy >= 0.9'
+# Nothing of this shell's environment either.
+alone() { env -i "$folder/archive"/assay-*/assay "$@"; }
+alone run --model mnist_cnn.onnx --cases mnist_test.npz --limit 100 --check clean --gate 'clean.accuracy >= 0.9'
+printf 'model: mnist_cnn.onnx\ncases: mnist_test.npz\nchecks: [clean]\nlimit: 100\n' > suite.yaml
+alone run --suite suite.yaml --output markdown
+alone doctor
+alone completions bash | bash -n
+alone catalog --schema | cmp - "$folder/archive"/assay-*/schema/suite.schema.json
 
 # A venv of the newest pip's own choice of packages: the wheel's declared needs have to be enough.
 python3 -m venv "$folder/venv"

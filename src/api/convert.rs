@@ -11,7 +11,7 @@ use crate::data::{Case, Class, Expected, Tag, Value};
 use crate::error::{Error, Result};
 use crate::lab::records::{ArtifactRecord, CheckSpec, JobRecord, ModelRecord, State, SuiteRecord};
 use crate::lab::{Progress, artifact_name};
-use crate::suite::{Check, Outcome, Verdict};
+use crate::suite::{Check, Outcome, Tags, Verdict};
 use crate::tensor::{DType, Tensor};
 
 /// A JSON object as a Struct.
@@ -160,12 +160,6 @@ pub fn case_to_pb(case: Case) -> pb::Case {
             Value::Image(file) => pb::value::Value::Image(file),
         }),
     };
-    let tag = |tag: Tag| pb::Tag {
-        tag: Some(match tag {
-            Tag::Number(number) => pb::tag::Tag::Number(number),
-            Tag::Text(text) => pb::tag::Tag::Text(text),
-        }),
-    };
     pb::Case {
         id: case.id,
         inputs: case.inputs.into_iter().map(|(name, v)| (name, value(v))).collect(),
@@ -177,8 +171,18 @@ pub fn case_to_pb(case: Case) -> pb::Case {
                 acceptable: acceptable.into_iter().map(class).collect(),
             })),
         },
-        tags: case.tags.into_iter().map(|(name, t)| (name, tag(t))).collect(),
+        tags: tags_to_pb(case.tags),
     }
+}
+
+pub(super) fn tags_to_pb(tags: Tags) -> BTreeMap<String, pb::Tag> {
+    let tag = |tag: Tag| pb::Tag {
+        tag: Some(match tag {
+            Tag::Number(number) => pb::tag::Tag::Number(number),
+            Tag::Text(text) => pb::tag::Tag::Text(text),
+        }),
+    };
+    tags.into_iter().map(|(name, t)| (name, tag(t))).collect()
 }
 
 pub(super) fn check_from_pb(check: pb::Check) -> Result<CheckSpec> {
@@ -246,7 +250,7 @@ pub(super) fn job_to_pb(job: &JobRecord, progress: Option<&Progress>) -> pb::Job
             gates: spec.gates.clone(),
             seed: spec.seed,
             limit: spec.limit,
-            references: std::collections::HashMap::new(),
+            references: BTreeMap::new(),
             baseline: spec.baseline.clone(),
             artifacts: spec.artifacts,
         }),
@@ -277,15 +281,15 @@ pub(super) fn verdict_to_pb(verdict: Verdict, checks: &[Check], seed: u64) -> pb
         label: verdict.label,
         predicted_clean: verdict.predicted_clean,
         predicted: verdict.predicted,
-        measures: verdict.measures.into_iter().collect(),
+        measures: verdict.measures,
         seed,
         case_index: verdict.index,
     }
 }
 
-pub(super) fn artifact_to_pb(job: &str, artifact: &ArtifactRecord) -> pb::Artifact {
+pub(super) fn artifact_to_pb(job: &JobRecord, artifact: &ArtifactRecord) -> pb::Artifact {
     pb::Artifact {
-        name: artifact_name(job, &artifact.id),
+        name: artifact_name(&job.name, &artifact.id),
         check_index: artifact.check,
         array: artifact.array.clone(),
         first_case: artifact.first_case,
@@ -293,5 +297,6 @@ pub(super) fn artifact_to_pb(job: &str, artifact: &ArtifactRecord) -> pb::Artifa
         shape: artifact.shape.iter().map(|d| *d as u64).collect(),
         size_bytes: artifact.size,
         sha256: artifact.sha256.clone(),
+        rows_per_case: job.rows_per_case(artifact),
     }
 }

@@ -10,7 +10,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 use super::convert::{
-    artifact_to_pb, check_from_pb, job_to_pb, progress_to_pb, state_to_pb, tensor_to_pb, verdict_to_pb,
+    artifact_to_pb, check_from_pb, job_to_pb, progress_to_pb, state_to_pb, tags_to_pb, tensor_to_pb, verdict_to_pb,
 };
 use super::pb::{self, job_service_server::JobService};
 use super::report::report_to_pb;
@@ -82,15 +82,14 @@ impl JobService for Service {
             while let Some((place, message)) = follow.next(HEARTBEAT).await? {
                 use pb::stream_results_response::Message as Out;
                 let message = match message {
-                    Message::Verdicts(verdicts) => {
+                    Message::Verdicts { verdicts, tags } => {
                         let verdicts = verdicts.into_iter().map(|v| verdict_to_pb(v, &checks, seed)).collect();
-                        Out::Verdicts(pb::VerdictBatch { verdicts })
+                        let tags = tags.into_iter().map(|(case, tags)| (case, pb::Tags { tags: tags_to_pb(tags) }));
+                        Out::Verdicts(pb::VerdictBatch { verdicts, tags: tags.collect() })
                     }
                     Message::Progress(progress) => Out::Progress(progress_to_pb(&progress)),
                     Message::Heartbeat => Out::Heartbeat(pb::Heartbeat {}),
-                    Message::Done { state, counts } => {
-                        Out::Done(pb::Done { state: state_to_pb(state).into(), counts: counts.into_iter().collect() })
-                    }
+                    Message::Done { state, counts } => Out::Done(pb::Done { state: state_to_pb(state).into(), counts }),
                 };
                 let response = pb::StreamResultsResponse { resume_token: place.to_string(), message: Some(message) };
                 if sender.send(Ok(response)).await.is_err() {
@@ -134,8 +133,8 @@ impl JobService for Service {
 
     async fn list_artifacts(&self, request: Request<pb::ListArtifactsRequest>) -> Reply<pb::ListArtifactsResponse> {
         let name = &request.get_ref().name;
-        let artifacts = self.lab.artifacts(self.tenant(&request), name).await?;
-        Ok(pb::ListArtifactsResponse { artifacts: artifacts.iter().map(|a| artifact_to_pb(name, a)).collect() }.into())
+        let (job, artifacts) = self.lab.artifacts(self.tenant(&request), name).await?;
+        Ok(pb::ListArtifactsResponse { artifacts: artifacts.iter().map(|a| artifact_to_pb(&job, a)).collect() }.into())
     }
 
     async fn read_artifact(&self, request: Request<pb::ReadArtifactRequest>) -> Reply<Self::ReadArtifactStream> {

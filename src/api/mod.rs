@@ -42,6 +42,11 @@ pub const CASES_MAX: usize = 64 << 20;
 /// Requests that one connection may have under way.
 const STREAMS_MAX: u32 = 256;
 
+/// Bytes that a caller may send ahead of being read: in a stream, and in all of a connection. The protocol's 64 KiB would
+/// have uploads wait for the network.
+const STREAM_WINDOW: u32 = 2 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
 /// A handler's answer.
 type Reply<T> = std::result::Result<tonic::Response<T>, tonic::Status>;
 
@@ -107,6 +112,8 @@ pub fn server() -> Server {
     Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
         .concurrency_limit_per_connection(STREAMS_MAX as usize)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
 }

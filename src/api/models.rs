@@ -34,7 +34,7 @@ impl ModelService for Service {
                 let message = format!("{} bytes were found, at most {CHUNK_MAX} were expected", chunk.data.len());
                 return Err(Error::invalid("chunk.data", message).into());
             }
-            upload.write(chunk.offset, &chunk.data).await?;
+            upload.write(chunk.offset, chunk.data).await?;
         }
         Ok(model_to_pb(&upload.finish().await?)?.into())
     }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::telemetry::LogFormat;
 
@@ -44,6 +46,15 @@ pub(super) enum Command {
     /// Submit, watch and end jobs on a service.
     #[command(subcommand)]
     Job(Job),
+    /// Look at this machine, a data folder and a service; changes nothing.
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(Doctor),
+    /// Print a script by which a shell completes `assay`.
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
 }
 
 const RUN_HELP: &str = "\
@@ -62,6 +73,16 @@ points and metrics that are compared.
 
 Exit codes: 0 B is not significantly worse than A anywhere, 1 it is,
 2 the request was wrong, 3 infrastructure.";
+
+const DOCTOR_HELP: &str = "\
+Exit codes: 0 all is well, or could only be better (warn), 3 something does
+not work (fail), 2 the request was wrong.";
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  assay completions bash > ~/.local/share/bash-completion/completions/assay
+  assay completions zsh > ~/.zfunc/_assay
+  assay completions fish > ~/.config/fish/completions/assay.fish";
 
 #[derive(clap::Args)]
 pub(super) struct Serve {
@@ -94,9 +115,9 @@ pub(super) struct Ask {
     /// `check.metric >= number` or `<=`, such as `clean.accuracy >= 0.9`; may be repeated.
     #[arg(long = "gate", value_name = "EXPR")]
     pub(super) gates: Vec<String>,
-    /// Every random number follows from it.
-    #[arg(long, default_value_t = 0)]
-    pub(super) seed: u64,
+    /// Every random number follows from it. [default: 0]
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
     /// Only the first N cases.
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<u64>,
@@ -109,8 +130,9 @@ pub(super) struct Ask {
 /// What is done with the results.
 #[derive(clap::Args)]
 pub(super) struct Show {
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub(super) output: Output,
+    /// What stdout gets. [default: table]
+    #[arg(long, value_enum)]
+    pub(super) output: Option<Output>,
     /// Write a self-contained page with pictures and curves.
     #[arg(long, value_name = "FILE.html")]
     pub(super) report: Option<PathBuf>,
@@ -122,20 +144,24 @@ pub(super) struct Show {
 #[derive(clap::Args)]
 pub(super) struct Run {
     /// The ONNX file.
-    #[arg(long, value_name = "M.onnx", required_unless_present = "predictions")]
+    #[arg(long, value_name = "M.onnx", required_unless_present_any = ["predictions", "suite"])]
     pub(super) model: Option<PathBuf>,
     /// Judge scores made elsewhere in place of a model: a file as --cases, such as `out.npz#scores`, by id or in order.
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
     pub(super) predictions: Option<String>,
-    /// An .npz (`file.npz#x,y` names the arrays), a .csv, or a folder of pictures.
+    /// An .npz (`file.npz#x,y` names the arrays), .csv, .parquet (`file.csv#label`), .jsonl, or a folder of pictures.
     #[arg(long, value_name = "PATH", required_unless_present = "suite")]
     pub(super) cases: Option<String>,
-    /// A file with `cases`, `checks` and `gates` in place of the options.
+    /// A file that holds the job, its paths relative to itself; options come before it. `assay catalog --schema`
+    /// prints what editors complete it by.
     #[arg(long, value_name = "SUITE.yaml")]
     pub(super) suite: Option<PathBuf>,
     /// Completes what the ONNX file says of its inputs and output.
     #[arg(long, value_name = "S.yaml")]
     pub(super) signature: Option<PathBuf>,
+    /// A tag of the cases by which the report is sliced; may be repeated. [default: all tags]
+    #[arg(long = "slice", value_name = "TAG")]
+    pub(super) slices: Option<Vec<String>>,
     #[command(flatten)]
     pub(super) ask: Ask,
     #[command(flatten)]
@@ -151,7 +177,8 @@ pub(super) struct Run {
     pub(super) server: Option<String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Output {
     /// A line per check with its accuracy and 95 % interval.
     Table,
@@ -202,11 +229,34 @@ pub(super) struct Demo {
 pub(super) struct Catalog {
     /// Show the manual of this probe.
     pub(super) name: Option<String>,
+    /// Print the JSON schema of a SUITE.yaml, with every check and its parameters.
+    #[arg(long, conflicts_with_all = ["name", "output", "server"])]
+    pub(super) schema: bool,
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub(super) output: Output,
     /// Ask a service in place of this process.
     #[arg(long, value_name = "URL")]
     pub(super) server: Option<String>,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Doctor {
+    /// Where state lives, which may be in use: `sqlite:DIR`, or `memory`.
+    #[arg(long, value_name = "URL", default_value = "sqlite:assay-data")]
+    pub(super) engine: String,
+    /// A service that should answer.
+    #[arg(long, value_name = "URL")]
+    pub(super) server: Option<String>,
+    #[arg(long, value_enum, default_value_t = DoctorOutput::Table)]
+    pub(super) output: DoctorOutput,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum DoctorOutput {
+    /// What was looked at, how it is, what was found, and what to do.
+    Table,
+    /// One object with everything.
+    Json,
 }
 
 #[derive(Subcommand)]
@@ -248,7 +298,7 @@ pub(super) enum Model {
 pub(super) enum Suite {
     /// Upload a suite; prints its name.
     Push {
-        /// As --cases of `assay run`.
+        /// As --cases of `assay run`, or a SUITE.yaml.
         cases: String,
         #[arg(long = "check", value_name = "SPEC")]
         checks: Vec<String>,
@@ -259,10 +309,12 @@ pub(super) enum Suite {
     },
     /// Read a suite and say what it holds, without uploading it anywhere.
     Validate {
-        /// As --cases of `assay run`.
+        /// As --cases of `assay run`, or a SUITE.yaml.
         cases: String,
         #[arg(long = "check", value_name = "SPEC")]
         checks: Vec<String>,
+        #[arg(long = "gate", value_name = "EXPR")]
+        gates: Vec<String>,
     },
     /// List uploaded suites.
     List {

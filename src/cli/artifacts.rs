@@ -48,7 +48,7 @@ pub(super) async fn write(client: &mut Client, job: &pb::Job, cases: &Cases, fol
         let own: Vec<&pb::Artifact> = artifacts.iter().filter(|a| a.check_index as usize == index).collect();
         npz(client, &own, cases, &path).await?;
     }
-    for ((check, case, point), png) in pictures_of(client, &artifacts, cases, PICTURES).await? {
+    for ((check, case, point), png) in pictures_of(client, &artifacts, PICTURES).await? {
         let name = check.map_or("x".to_owned(), |c| format!("{c:02}"));
         let path = folder.join(format!("{name}-case{case:05}-{point}.png"));
         fs::write(&path, png).map_err(|e| failed(&path, e))?;
@@ -91,7 +91,7 @@ async fn rows(client: &mut Client, parts: &[&pb::Artifact], cases: &Cases, out: 
     let mut row = 0;
     for part in parts {
         let chunk = as_numpy(fetch(client, part).await?);
-        let per_case = points(part, parts, cases);
+        let per_case = per_case(part);
         if !begun {
             let mut shape = vec![cases.len()];
             shape.extend((per_case > 1).then_some(per_case));
@@ -112,13 +112,9 @@ async fn rows(client: &mut Client, parts: &[&pb::Artifact], cases: &Cases, out: 
     Ok(())
 }
 
-/// Rows of an array that one case has: the points of its check.
-fn points(part: &pb::Artifact, parts: &[&pb::Artifact], cases: &Cases) -> usize {
-    let next = parts.iter().map(|p| p.first_case).filter(|f| *f > part.first_case).min();
-    let count = next.unwrap_or(cases.len() as u64) - part.first_case;
-    let rows = part.shape.first().copied().unwrap_or(1);
-    // A gap behind the part would make this a fraction below the truth; parts of one array have the same points.
-    usize::try_from(rows / count.clamp(1, rows.max(1))).unwrap_or(1).max(1)
+/// Rows of an array that one case has.
+fn per_case(artifact: &pb::Artifact) -> usize {
+    usize::try_from(artifact.rows_per_case).unwrap_or(1).max(1)
 }
 
 /// Probe space: uint8 pictures as value / 255.
@@ -150,18 +146,16 @@ pub(super) fn header(kind: &str, shape: &[usize]) -> Vec<u8> {
 }
 
 /// Pictures for a page: the first cases under every check.
-pub(super) async fn pictures(client: &mut Client, job: &pb::Job, cases: &Cases) -> Result<Pictures> {
+pub(super) async fn pictures(client: &mut Client, job: &pb::Job) -> Result<Pictures> {
     let artifacts = list(client, job).await?;
-    pictures_of(client, &artifacts, cases, ON_PAGE).await
+    pictures_of(client, &artifacts, ON_PAGE).await
 }
 
-async fn pictures_of(client: &mut Client, artifacts: &[pb::Artifact], cases: &Cases, most: u64) -> Result<Pictures> {
+async fn pictures_of(client: &mut Client, artifacts: &[pb::Artifact], most: u64) -> Result<Pictures> {
     let mut pictures = Pictures::new();
     let wanted = |a: &&pb::Artifact| a.first_case < most && matches!(a.array.as_str(), "x" | "x_corrupted");
     for artifact in artifacts.iter().filter(wanted) {
-        let own: Vec<&pb::Artifact> =
-            artifacts.iter().filter(|a| a.check_index == artifact.check_index && a.array == artifact.array).collect();
-        let per_case = points(artifact, &own, cases);
+        let per_case = per_case(artifact);
         let rows = fetch(client, artifact).await?;
         for row in 0..rows.shape()[0] {
             let (case, point) = (artifact.first_case + (row / per_case) as u64, row % per_case);

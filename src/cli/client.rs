@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -17,7 +19,7 @@ use crate::api::pb::job_service_client::JobServiceClient;
 use crate::api::pb::model_service_client::ModelServiceClient;
 use crate::api::pb::suite_service_client::SuiteServiceClient;
 use crate::api::{CASES_MAX, CHUNK_MAX, case_to_pb, error_from_status, pb};
-use crate::data::Case;
+use crate::data::Cases;
 use crate::error::{Error, Result};
 
 /// How long a broken connection is tried again without a message.
@@ -28,6 +30,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// A stream without even a heartbeat for so long is dead.
 const SILENCE: Duration = Duration::from_secs(45);
+
+/// Batches of cases that are read before the connection takes them.
+const BATCHES_AHEAD: usize = 4;
 
 /// A channel whose calls carry the trace of whoever started this program.
 type Traced = InterceptedService<Channel, Trace>;
@@ -109,10 +114,10 @@ impl Client {
         self.models.upload_model(tokio_stream::iter(messages)).await
     }
 
-    /// Uploads cases with default checks and gates.
+    /// Uploads cases with default checks and gates, while they are read.
     pub(super) async fn upload_suite(
         &mut self,
-        cases: Vec<Case>,
+        cases: Cases,
         name: &str,
         checks: &[String],
         gates: &[String],
@@ -122,22 +127,22 @@ impl Client {
             display_name: name.to_owned(),
             checks: checks.iter().map(|spec| check(spec)).collect(),
             gates: gates.to_vec(),
+            // Cases that cannot be read end the stream early, which is then no suite.
             case_count: cases.len() as u64,
         };
         let message = |message| pb::UploadSuiteRequest { message: Some(message) };
-        let mut cases = cases.into_iter().map(case_to_pb).peekable();
-        // As many cases a message as fit into a chunk, at least one.
-        let batches = std::iter::from_fn(move || {
-            let mut batch = vec![cases.next()?];
-            let mut size = prost::Message::encoded_len(&batch[0]);
-            while let Some(case) = cases.next_if(|case| size + prost::Message::encoded_len(case) < CHUNK_MAX) {
-                size += prost::Message::encoded_len(&case);
-                batch.push(case);
+        let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+        let (fail, mut failed) = oneshot::channel();
+        tokio::task::spawn_blocking(move || {
+            let sent = send_batches(cases, |batch| sender.blocking_send(message(Message::Cases(batch))).is_ok());
+            if let Err(error) = sent {
+                // Nobody listens any more if the upload broke before.
+                let _ = fail.send(error);
             }
-            Some(message(Message::Cases(pb::CaseBatch { cases: batch })))
         });
-        let messages = std::iter::once(message(Message::Header(header))).chain(batches);
-        answer(self.suites.upload_suite(tokio_stream::iter(messages)).await)
+        let first = tokio_stream::once(message(Message::Header(header)));
+        let answered = self.suites.upload_suite(first.chain(ReceiverStream::new(receiver))).await;
+        failed.try_recv().map_or_else(|_| answer(answered), Err)
     }
 
     /// Follows a job to its end; `each` is called with every message once, whatever connections break meanwhile.
@@ -192,9 +197,38 @@ impl Client {
     }
 }
 
-/// Whether a connection broke. A broken transport shows as one of these; every other status is an answer.
+/// Gives `send` as many cases a message as fit into a chunk, at least one, until there are none or it says no.
+fn send_batches(cases: Cases, mut send: impl FnMut(pb::CaseBatch) -> bool) -> Result<()> {
+    let (mut batch, mut size) = (Vec::new(), 0);
+    for case in cases {
+        let case = case_to_pb(case?);
+        let length = prost::Message::encoded_len(&case);
+        if size + length > CHUNK_MAX && !batch.is_empty() {
+            if !send(pb::CaseBatch { cases: std::mem::take(&mut batch) }) {
+                return Ok(());
+            }
+            size = 0;
+        }
+        size += length;
+        batch.push(case);
+    }
+    send(pb::CaseBatch { cases: batch });
+    Ok(())
+}
+
+/// Whether the connection broke, as opposed to the service having answered with an error.
+///
+/// A reset stream shows under codes that a service sends itself too. A broken transport leaves its own error behind the
+/// status, which an answer never has; where a stream was cut off at a clean end, tonic's words alone tell.
 fn is_broken(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal)
+    let cut = ["protocol error: missing grpc-status", "Unexpected EOF decoding stream"];
+    match status.code() {
+        Code::Unavailable => true,
+        Code::Unknown | Code::Cancelled | Code::Internal => {
+            std::error::Error::source(status).is_some() || cut.iter().any(|words| status.message().starts_with(words))
+        }
+        _ => false,
+    }
 }
 
 async fn remote(url: &str) -> Result<Channel> {
@@ -237,4 +271,21 @@ pub(super) fn signature(path: Option<&Path>) -> Result<String> {
         serde_norway::from_str(&list).unwrap_or_else(|_| list.lines().map(|l| l.trim().to_owned()).collect());
     *classes = serde_norway::to_value(list).map_err(|e| refuse(&e))?;
     serde_norway::to_string(&yaml).map_err(|e| refuse(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_not_a_broken_connection() {
+        assert!(is_broken(&Status::unavailable("the server stops")));
+        for code in [Code::Unknown, Code::Cancelled, Code::Internal] {
+            let mut status = Status::new(code, "as a service says it");
+            assert!(!is_broken(&status), "{code:?}");
+            status.set_source(Arc::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)));
+            assert!(is_broken(&status), "{code:?}");
+        }
+        assert!(!is_broken(&Status::data_loss("a record cannot be read")));
+    }
 }

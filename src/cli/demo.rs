@@ -5,7 +5,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use super::args::{Ask, Demo, Output, Show};
+use super::args::{Ask, Demo, Show};
 use super::client::Client;
 use super::{Ended, run, serve};
 use crate::data;
@@ -44,12 +44,12 @@ pub(super) async fn demo(args: &Demo) -> Result<Ended> {
     let ask = Ask {
         checks: text(&["clean", "gaussian_noise", "motion_blur", "jpeg_compression"]),
         gates: text(&["clean.accuracy >= 0.97", "motion_blur.mean_accuracy >= 0.9"]),
-        seed: 0,
+        seed: None,
         limit: None,
         baseline: None,
     };
     let job = run::create(&mut client, &model.name, &suite.name, &ask, true, "", false).await?;
-    let show = Show { output: Output::Table, report: Some(args.report.clone()), artifacts: None };
+    let show = Show { output: None, report: Some(args.report.clone()), artifacts: None };
     run::show(&mut client, &job, &show, None).await?;
     let end = nix::unistd::Pid::from_raw(i32::try_from(service.id().unwrap_or_default()).unwrap_or(0));
     // The service may have ended by itself; then there is nothing to end.

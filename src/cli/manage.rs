@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 
 use super::args::{Catalog, Job, Model, Output, Suite};
 use super::client::{Client, answer, file, signature};
-use super::{Ended, output, replay, run, serve};
+use super::suite::SuiteFile;
+use super::{Ended, output, replay, run, schema, serve};
 use crate::api::{pb, struct_to_map};
 use crate::data;
-use crate::error::{Error, Result};
-use crate::suite::{Check, Summary};
+use crate::error::{Error, Result, Violations};
+use crate::suite::{Check, Gate, Summary};
 
 fn print(rows: impl IntoIterator<Item = Vec<String>>, header: &[&str]) {
     let mut table = Table::new();
@@ -25,6 +26,11 @@ fn print(rows: impl IntoIterator<Item = Vec<String>>, header: &[&str]) {
 
 /// `assay catalog [NAME]`.
 pub(super) async fn catalog(args: &Catalog) -> Result<Ended> {
+    if args.schema {
+        let schema = serde_json::to_string_pretty(&schema::suite());
+        println!("{}", schema.map_err(|e| Error::internal("writing the schema", e))?);
+        return Ok(Ended::Passed);
+    }
     let mut client = Client::connect(args.server.as_deref(), 0).await?;
     let probes = match &args.name {
         Some(name) => vec![answer(client.catalog.get_probe(pb::GetProbeRequest { name: name.clone() }).await)?],
@@ -113,8 +119,7 @@ async fn inspect(client: &mut Client, model: String, yaml: Option<&Path>) -> Res
 }
 
 fn facts(found: &pb::InspectModelResponse, output: Output) {
-    let operators: BTreeMap<&String, &u32> = found.operators.iter().collect();
-    let opsets: BTreeMap<&String, &i64> = found.opsets.iter().collect();
+    let (operators, opsets) = (&found.operators, &found.opsets);
     let signature = found.model.as_ref().map_or("", |m| m.signature.as_str());
     let port = |p: &pb::TensorFact| {
         let kind = p.data_type().as_str_name().trim_start_matches("DATA_TYPE_").to_lowercase();
@@ -146,15 +151,15 @@ fn facts(found: &pb::InspectModelResponse, output: Output) {
 pub(super) async fn suite(args: Suite) -> Result<Ended> {
     match args {
         Suite::Push { cases, checks, gates, server } => {
-            let mut client = Client::connect(Some(&server), 0).await?;
             let name = run::stem(Path::new(&cases));
+            let (cases, checks, gates) = declared(cases, checks, gates)?;
+            let mut client = Client::connect(Some(&server), 0).await?;
             println!("{}", client.upload_suite(data::read(&cases)?, &name, &checks, &gates).await?.name);
         }
-        Suite::Validate { cases, checks } => {
-            for (i, check) in checks.iter().enumerate() {
-                Check::parse(check).map_err(|e| e.under(&format!("checks[{i}]")))?;
-            }
-            validate(&data::read(&cases)?)?;
+        Suite::Validate { cases, checks, gates } => {
+            let (cases, checks, gates) = declared(cases, checks, gates)?;
+            asked(&checks, &gates)?;
+            validate(data::read(&cases)?)?;
         }
         Suite::List { server } => {
             let mut client = Client::connect(Some(&server), 0).await?;
@@ -171,13 +176,40 @@ pub(super) async fn suite(args: Suite) -> Result<Ended> {
     Ok(Ended::Passed)
 }
 
-fn validate(cases: &[data::Case]) -> Result<()> {
+/// The cases, checks and gates of a `SUITE.yaml`, the options before it; anything else is the cases themselves.
+fn declared(path: String, checks: Vec<String>, gates: Vec<String>) -> Result<(String, Vec<String>, Vec<String>)> {
+    if !path.ends_with(".yaml") && !path.ends_with(".yml") {
+        return Ok((path, checks, gates));
+    }
+    let suite = SuiteFile::read(Path::new(&path))?;
+    let checks = if checks.is_empty() { suite.checks()? } else { checks };
+    let gates = if gates.is_empty() { suite.gates() } else { gates };
+    let missing = || Error::invalid("suite", format!("{path}: `cases` is missing"));
+    Ok((suite.cases.ok_or_else(missing)?, checks, gates))
+}
+
+/// Refuses checks and gates that cannot be understood, all at once.
+fn asked(checks: &[String], gates: &[String]) -> Result<()> {
+    let mut violations = Violations::default();
+    let mut known = Vec::new();
+    for (i, check) in checks.iter().enumerate() {
+        known.extend(violations.catch(Check::parse(check).map_err(|e| e.under(&format!("checks[{i}]"))))?);
+    }
+    // A gate on a check that could not be read would be a second complaint about the first mistake.
+    for (i, gate) in gates.iter().enumerate().filter(|_| known.len() == checks.len()) {
+        violations.catch(Gate::parse(gate, &known).map_err(|e| e.under(&format!("gates[{i}]"))))?;
+    }
+    violations.finish()
+}
+
+fn validate(cases: data::Cases) -> Result<()> {
     let (mut summary, mut ids) = (Summary::default(), std::collections::HashSet::new());
-    for (i, case) in cases.iter().enumerate() {
-        if !ids.insert(&case.id) {
-            return Err(Error::invalid(format!("cases[{i}].id"), format!("`{}` was found before", case.id)));
+    for (i, case) in cases.enumerate() {
+        let case = case?;
+        summary.add(&case).map_err(|e| e.under(&format!("cases[{i}]")))?;
+        if let Some(id) = ids.replace(case.id) {
+            return Err(Error::invalid(format!("cases[{i}].id"), format!("`{id}` was found before")));
         }
-        summary.add(case).map_err(|e| e.under(&format!("cases[{i}]")))?;
     }
     println!("{} cases", summary.cases);
     for (name, arrays) in &summary.inputs {

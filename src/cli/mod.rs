@@ -7,6 +7,7 @@ mod chart;
 mod client;
 mod compare;
 mod demo;
+mod doctor;
 mod html;
 mod junit;
 mod manage;
@@ -16,13 +17,15 @@ mod predictions;
 mod progress;
 mod replay;
 mod run;
+mod schema;
 mod serve;
 mod sheet;
+mod suite;
 mod trace;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use self::args::{Args, Command};
 use crate::error::{Error, Result};
@@ -86,6 +89,14 @@ fn report(error: &Error) -> ExitCode {
     ExitCode::from(if wrong { 2 } else { 3 })
 }
 
+/// `assay completions SHELL`.
+fn completions(shell: clap_complete::Shell) -> Result<Ended> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "assay", &mut script);
+    print!("{}", String::from_utf8_lossy(&script));
+    Ok(Ended::Passed)
+}
+
 async fn dispatch(command: Command) -> Result<Ended> {
     let config = match &command {
         Command::Serve(args) => serve::Config::new(args)?,
@@ -94,13 +105,15 @@ async fn dispatch(command: Command) -> Result<Ended> {
     let telemetry = Telemetry::start(&config.telemetry)?;
     let ended = match command {
         Command::Serve(_) => serve::serve(config, &telemetry).await,
-        Command::Run(args) => run::run(&args).await,
+        Command::Run(args) => run::run(args).await,
         Command::Compare(args) => compare::compare(&args).await,
         Command::Demo(args) => demo::demo(&args).await,
         Command::Catalog(args) => manage::catalog(&args).await,
         Command::Model(args) => manage::model(args).await,
         Command::Suite(args) => manage::suite(args).await,
         Command::Job(args) => manage::job(args).await,
+        Command::Doctor(args) => doctor::doctor(&args).await,
+        Command::Completions { shell } => completions(shell),
     };
     telemetry.stop().await;
     ended

@@ -23,6 +23,8 @@ pub(super) struct Lines {
     each: usize,
     next: u64,
     waiting: BTreeMap<u64, Vec<pb::Verdict>>,
+    /// Of cases that wait.
+    tags: BTreeMap<u64, Value>,
     pub(super) cases: Cases,
     /// Verdicts of the first cases.
     pub(super) shown: Vec<pb::Verdict>,
@@ -34,12 +36,23 @@ impl Lines {
         // A service with probes that this program does not know: its lines come at the end.
         let points = checks.iter().map(|c| Check::parse(&c.spec).map(|c| c.len())).sum::<Result<usize>>();
         let each = points.unwrap_or(0);
-        Self { print, each, next: 0, waiting: BTreeMap::new(), cases: Cases::new(), shown: Vec::new() }
+        Self {
+            print,
+            each,
+            next: 0,
+            waiting: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            cases: Cases::new(),
+            shown: Vec::new(),
+        }
     }
 
     /// Takes in a shard's verdicts; prints the cases that are complete and next in order.
-    pub(super) fn add(&mut self, verdicts: Vec<pb::Verdict>) -> Result<()> {
-        for verdict in verdicts {
+    pub(super) fn add(&mut self, batch: pb::VerdictBatch) -> Result<()> {
+        if self.print {
+            self.tags.extend(batch.tags.into_iter().map(|(case, tags)| (case, tags_to_json(tags))));
+        }
+        for verdict in batch.verdicts {
             self.cases.entry(verdict.case_index).or_insert_with(|| verdict.case_id.clone());
             if verdict.case_index < SHOWN {
                 self.shown.push(verdict.clone());
@@ -66,14 +79,30 @@ impl Lines {
         let mut verdicts = self.waiting.remove(&case).unwrap_or_default();
         // Stable, so that the points of a check stay in their order.
         verdicts.sort_by_key(|v| v.check_index);
-        self::verdicts(verdicts)
+        self::verdicts(verdicts, self.tags.remove(&case))
     }
 }
 
-/// Verdicts as lines, in the order given.
-pub(super) fn verdicts(verdicts: Vec<pb::Verdict>) -> Result<()> {
+fn tags_to_json(tags: pb::Tags) -> Value {
+    let value = |tag: pb::Tag| match tag.tag {
+        Some(pb::tag::Tag::Text(text)) => json!(text),
+        Some(pb::tag::Tag::Number(n)) => number(n),
+        None => Value::Null,
+    };
+    Value::Object(tags.tags.into_iter().map(|(name, tag)| (name, value(tag))).collect())
+}
+
+/// Verdicts on one case as lines, in the order given, with its tags if it has any.
+pub(super) fn verdicts(verdicts: Vec<pb::Verdict>, tags: Option<Value>) -> Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let written = verdicts.into_iter().try_for_each(|v| writeln!(out, "{}", line(v))).and_then(|()| out.flush());
+    let mut print = |verdict| {
+        let mut line = line(verdict);
+        if let Some(tags) = &tags {
+            line["tags"] = tags.clone();
+        }
+        writeln!(out, "{line}")
+    };
+    let written = verdicts.into_iter().try_for_each(&mut print).and_then(|()| out.flush());
     written.map_err(|e| Error::internal("writing to stdout", e))
 }
 
@@ -102,7 +131,6 @@ fn line(verdict: pb::Verdict) -> Value {
         pb::Outcome::Failed => "failed",
         pb::Outcome::Unspecified => "unspecified",
     };
-    let measures: BTreeMap<String, f64> = verdict.measures.into_iter().collect();
     let mut line = json!({
         "case": verdict.case_id,
         "check": verdict.check,
@@ -112,7 +140,7 @@ fn line(verdict: pb::Verdict) -> Value {
         "label": verdict.label.map(number),
         "predicted_clean": verdict.predicted_clean.map(number),
         "predicted": verdict.predicted.map(number),
-        "measures": measures,
+        "measures": verdict.measures,
         "seed": verdict.seed,
     });
     if !verdict.reason.is_empty() {
@@ -218,8 +246,7 @@ pub(super) fn interval(m: &pb::Metric) -> String {
 
 /// The verdict and how many cases came out how.
 pub(super) fn summary(report: &pb::Report) -> String {
-    let counts: BTreeMap<&String, &u64> = report.counts.iter().collect();
-    let counts = counts.into_iter().map(|(outcome, n)| format!("{n} {outcome}")).collect::<Vec<_>>().join(", ");
+    let counts = report.counts.iter().map(|(outcome, n)| format!("{n} {outcome}")).collect::<Vec<_>>().join(", ");
     let verdict = if report.gates.is_empty() && report.verdict == "pass" { "done" } else { &report.verdict };
     format!("{verdict}: {counts}")
 }

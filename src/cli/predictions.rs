@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::data::{self, Case, Value};
+use crate::data::{self, Case, Cases, Value};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -15,28 +15,25 @@ fn refuse(message: String) -> Error {
 
 /// The cases with their predictions as inputs, and the number of scores of one case. Predictions belong to cases by id, or
 /// by order where they have only row numbers.
-pub(super) fn join(cases: Vec<Case>, spec: &str) -> Result<(Vec<Case>, usize)> {
-    let predicted = data::read(spec).map_err(|e| refuse(e.to_string()))?;
+pub(super) fn join(cases: Cases, spec: &str) -> Result<(Cases, usize)> {
+    let predicted = data::read(spec).and_then(Iterator::collect::<Result<Vec<Case>>>);
+    let predicted = predicted.map_err(|e| refuse(e.to_string()))?;
     let numbered = predicted.iter().enumerate().all(|(i, p)| p.id == i.to_string());
     let mut by_id = HashMap::new();
+    let mut size = 0;
     for (i, prediction) in predicted.into_iter().enumerate() {
         let scores = scores(&prediction)?;
-        let id = if numbered { cases.get(i).map_or(prediction.id, |case| case.id.clone()) } else { prediction.id };
-        by_id.insert(id, scores);
+        size = if i == 0 { scores.len() } else { size };
+        by_id.insert(prediction.id, scores);
     }
-    let mut joined = Vec::new();
-    for case in cases {
-        let scores = by_id.remove(&case.id);
+    let count = cases.len();
+    let joined = cases.enumerate().map(move |(i, case)| {
+        let case = case?;
+        let scores = if numbered { by_id.remove(&i.to_string()) } else { by_id.remove(&case.id) };
         let scores = scores.ok_or_else(|| refuse(format!("there is none for case `{}`", case.id)))?;
-        let inputs = BTreeMap::from([("predictions".to_owned(), Value::Tensor(scores))]);
-        joined.push(Case { inputs, ..case });
-    }
-    let size = joined.first().map_or(0, |case| case.inputs.values().next().map_or(0, size));
-    Ok((joined, size))
-}
-
-fn size(value: &Value) -> usize {
-    if let Value::Tensor(tensor) = value { tensor.len() } else { 0 }
+        Ok(Case { inputs: BTreeMap::from([("predictions".to_owned(), Value::Tensor(scores))]), ..case })
+    });
+    Ok((Cases::new(count, joined), size))
 }
 
 /// One row of float32 scores; a value alone is a row of one.

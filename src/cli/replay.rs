@@ -1,5 +1,6 @@
 //! `assay job replay`: one case of a job again.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -18,7 +19,7 @@ pub(super) async fn replay(server: &str, request: pb::ReplayCaseRequest, folder:
     let mut client = Client::connect(Some(server), 0).await?;
     let name = request.case_id.clone();
     let replayed = answer(client.jobs.replay_case(request).await)?;
-    output::verdicts(replayed.verdicts)?;
+    output::verdicts(replayed.verdicts, None)?;
     if let Some(folder) = folder {
         write(&replayed.arrays, &name, folder)?;
     }
@@ -31,7 +32,7 @@ pub(super) async fn replay(server: &str, request: pb::ReplayCaseRequest, folder:
 }
 
 /// `DIR/replay.npz`: the case's id and each array, rows by point.
-fn write(arrays: &std::collections::HashMap<String, pb::Tensor>, case: &str, folder: &Path) -> Result<()> {
+fn write(arrays: &BTreeMap<String, pb::Tensor>, case: &str, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
     let path = folder.join("replay.npz");
     let mut archive = ZipWriter::new(BufWriter::new(File::create(&path).map_err(|e| failed(&path, e))?));
@@ -41,10 +42,7 @@ fn write(arrays: &std::collections::HashMap<String, pb::Tensor>, case: &str, fol
     };
     let letters: Vec<u8> = case.chars().flat_map(|c| (c as u32).to_le_bytes()).collect();
     add("case", header(&format!("<U{}", (letters.len() / 4).max(1)), &[1]), letters)?;
-    let mut names: Vec<&String> = arrays.keys().collect();
-    names.sort();
-    for name in names {
-        let tensor = &arrays[name];
+    for (name, tensor) in arrays {
         let array = as_numpy(tensor_from_bytes(tensor.data_type, &tensor.shape, &tensor.data)?);
         add(name, header(kind(&array), array.shape()), array.to_bytes())?;
     }

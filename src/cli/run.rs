@@ -1,101 +1,89 @@
 //! `assay run`: upload, create a job, watch it, show what it gave.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-
-use serde::Deserialize;
 
 use super::args::{Ask, Output, Run, Show};
 use super::baseline::Baseline;
 use super::client::{Client, answer, check, file, signature};
 use super::progress::Meter;
+use super::suite::SuiteFile;
 use super::{Ended, artifacts, html, output, predictions, serve};
 use crate::api::pb;
 use crate::data;
 use crate::error::{Error, Result};
 
-/// A `SUITE.yaml`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SuiteFile {
-    /// Relative to the file.
-    cases: String,
-    #[serde(default)]
-    checks: Vec<String>,
-    #[serde(default)]
-    gates: Vec<String>,
-}
-
 /// Runs the command.
-pub(super) async fn run(args: &Run) -> Result<Ended> {
-    let (cases, checks, gates) = asked(args)?;
-    if checks.is_empty() {
+pub(super) async fn run(mut args: Run) -> Result<Ended> {
+    if let Some(path) = &args.suite {
+        SuiteFile::read(path)?.complete(&mut args)?;
+    }
+    if args.ask.checks.is_empty() {
         return Err(Error::invalid(
             "checks",
             "there is none; --check clean is the simplest, `assay catalog` lists all",
         ));
     }
+    let Some(cases) = &args.cases else {
+        return Err(Error::invalid("cases", "is missing; --cases, or `cases` in the suite's file, was expected"));
+    };
     let signature = signature(args.signature.as_deref())?;
-    let mut cases = data::read(&cases)?;
+    let all = cases;
     // Cases beyond the limit need not travel.
-    cases.truncate(args.ask.limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX));
+    let mut cases = data::read(all)?.first(args.ask.limit.unwrap_or(u64::MAX));
+    if let Some(slices) = &args.slices {
+        cases = slice_by(slices, data::read(all)?, cases)?;
+    }
     let (onnx, signature, cases) = match (&args.model, &args.predictions) {
         (Some(model), _) => (file(model, "model")?, signature, cases),
         (None, Some(spec)) => {
-            predictions::only_clean(&checks)?;
+            predictions::only_clean(&args.ask.checks)?;
             let (cases, size) = predictions::join(cases, spec)?;
             (predictions::IDENTITY.to_vec(), predictions::signature(&signature, size)?, cases)
         }
         (None, None) => return Err(Error::invalid("model", "is missing; --model or --predictions was expected")),
     };
     let mut client = Client::connect(args.server.as_deref(), serve::slots(args.slots)).await?;
-    let result = judge(&mut client, args, onnx, signature, cases, checks, gates).await;
+    let result = judge(&mut client, args, onnx, signature, cases).await;
     client.close().await;
     result
 }
 
-async fn judge(
-    client: &mut Client,
-    args: &Run,
-    onnx: Vec<u8>,
-    signature: String,
-    cases: Vec<data::Case>,
-    checks: Vec<String>,
-    gates: Vec<String>,
-) -> Result<Ended> {
-    let mut gates = gates;
-    let (baseline, job) = match &args.ask.baseline {
-        Some(name) if name.starts_with("tenants/") => (None, Some(name.clone())),
-        Some(path) => (Some(Baseline::read(Path::new(path), &checks, &mut gates)?), None),
-        None => (None, None),
+/// Leaves the cases no tags but these, of which each is one of `all` cases.
+fn slice_by(tags: &[String], all: data::Cases, cases: data::Cases) -> Result<data::Cases> {
+    let mut known = BTreeSet::new();
+    for case in all {
+        known.extend(case?.tags.into_keys());
+    }
+    if let Some((i, tag)) = tags.iter().enumerate().find(|(_, tag)| !known.contains(*tag)) {
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        let known = if known.is_empty() { "no tags".to_owned() } else { format!("the tags {known}") };
+        return Err(Error::invalid(format!("slices[{i}]"), format!("`{tag}` was found, the cases have {known}")));
+    }
+    let tags = tags.to_vec();
+    let keep = move |mut case: data::Case| {
+        case.tags.retain(|tag, _| tags.contains(tag));
+        case
     };
+    Ok(data::Cases::new(cases.len(), cases.map(move |case| case.map(&keep))))
+}
+
+async fn judge(client: &mut Client, args: Run, onnx: Vec<u8>, signature: String, cases: data::Cases) -> Result<Ended> {
+    let mut ask = args.ask;
+    let file = ask.baseline.take_if(|name| !name.starts_with("tenants/"));
+    let baseline = file.map(|path| Baseline::read(Path::new(&path), &ask.checks, &mut ask.gates)).transpose()?;
     let title = args.model.as_deref().map_or("predictions".to_owned(), stem);
     let model = client.upload_model(onnx, &title, signature).await?;
     let suite = client.upload_suite(cases, "", &[], &[]).await?;
     let keep = args.show.artifacts.is_some() || args.show.report.is_some();
-    let ask = Ask { checks, gates, seed: args.ask.seed, limit: None, baseline: job };
+    // The limit has been kept above.
+    ask.limit = None;
     let job = create(client, &model.name, &suite.name, &ask, keep, "", args.dry_run).await?;
     if args.dry_run {
         output::estimate(&job, suite.case_count);
         return Ok(Ended::Passed);
     }
     show(client, &job, &args.show, baseline).await
-}
-
-/// The cases, checks and gates asked for, from the options or a suite's file.
-fn asked(args: &Run) -> Result<(String, Vec<String>, Vec<String>)> {
-    let (mut checks, mut gates) = (args.ask.checks.clone(), args.ask.gates.clone());
-    let Some(path) = &args.suite else { return Ok((args.cases.clone().unwrap_or_default(), checks, gates)) };
-    let suite: SuiteFile = serde_norway::from_slice(&file(path, "suite")?)
-        .map_err(|e| Error::invalid("suite", format!("{}: {e}", path.display())))?;
-    if checks.is_empty() {
-        checks = suite.checks;
-    }
-    if gates.is_empty() {
-        gates = suite.gates;
-    }
-    let beside = path.parent().unwrap_or(Path::new(".")).join(suite.cases).to_string_lossy().into_owned();
-    Ok((args.cases.clone().unwrap_or(beside), checks, gates))
 }
 
 pub(super) fn stem(path: &Path) -> String {
@@ -117,7 +105,7 @@ pub(super) async fn create(
         suite: suite.to_owned(),
         checks: ask.checks.iter().map(|spec| check(spec)).collect(),
         gates: ask.gates.clone(),
-        seed: ask.seed,
+        seed: ask.seed.unwrap_or(0),
         limit: ask.limit.unwrap_or(0),
         baseline: ask.baseline.clone().unwrap_or_default(),
         artifacts,
@@ -134,8 +122,8 @@ pub(super) async fn show(
     show: &Show,
     mut baseline: Option<Baseline>,
 ) -> Result<Ended> {
-    let mut meter = Meter::start();
-    let mut lines = output::Lines::new(job, show.output == Output::Jsonl);
+    let (mut meter, form) = (Meter::start(), show.output.unwrap_or(Output::Table));
+    let mut lines = output::Lines::new(job, form == Output::Jsonl);
     let done = client
         .watch(&job.name, |message| {
             match message {
@@ -143,7 +131,7 @@ pub(super) async fn show(
                     if let Some(baseline) = &mut baseline {
                         batch.verdicts.iter().for_each(|verdict| baseline.add(verdict));
                     }
-                    lines.add(batch.verdicts)?;
+                    lines.add(batch)?;
                 }
                 pb::stream_results_response::Message::Progress(progress) => meter.show(&progress),
                 _ => {}
@@ -158,7 +146,7 @@ pub(super) async fn show(
     if let Some(baseline) = baseline {
         baseline.complete(&mut report);
     }
-    output::print(&report, show.output)?;
+    output::print(&report, form)?;
     if let Some(folder) = &show.artifacts {
         artifacts::write(client, job, &lines.cases, folder).await?;
     }
@@ -183,7 +171,7 @@ async fn page(
     lines: &output::Lines,
     path: &PathBuf,
 ) -> Result<()> {
-    let pictures = artifacts::pictures(client, job, &lines.cases).await?;
+    let pictures = artifacts::pictures(client, job).await?;
     let page = html::page(job, report, &lines.shown, &pictures);
     std::fs::write(path, page).map_err(|e| Error::invalid("report", format!("{}: {e}", path.display())))?;
     eprintln!("wrote {}", path.display());

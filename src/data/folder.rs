@@ -2,20 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use super::table::{self, Table};
-use super::{Case, Class, Expected, Value};
+use super::labels::{self, Labels};
+use super::table::Table;
+use super::{Case, Cases, Class, Expected, beside};
 use crate::error::{Error, Result};
-
-/// Files that are taken for pictures.
-const PICTURES: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
 /// A folder with a `labels.csv`, or with one subfolder a class in name order. Ids are relative paths; the input is
 /// named `image`.
-pub(super) fn read(folder: &Path) -> Result<Vec<Case>> {
+pub(super) fn read(folder: &Path) -> Result<Cases> {
     let labels = folder.join("labels.csv");
-    if labels.is_file() { listed(folder, &labels) } else { by_class(folder) }
+    if labels.is_file() { listed(folder.to_owned(), &labels) } else { by_class(folder.to_owned()) }
 }
 
 fn refuse(path: &Path, what: impl std::fmt::Display) -> Error {
@@ -23,54 +21,45 @@ fn refuse(path: &Path, what: impl std::fmt::Display) -> Error {
 }
 
 /// `file,label` and further columns, which become tags; `acceptable` lists further right classes.
-fn listed(folder: &Path, labels: &Path) -> Result<Vec<Case>> {
-    let table = Table::open(labels)?;
-    let column = |name: &str| {
-        let message = format!("has no column `{name}`; it has {}", table.columns.join(", "));
-        table.column(name).ok_or_else(|| refuse(labels, message))
-    };
-    let (file, label, acceptable) = (column("file")?, column("label")?, table.column("acceptable"));
-    let words = |cell: &str| cell.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    let texts: Vec<&str> = table.rows.iter().map(|row| row[label].as_str()).collect();
-    let named = texts.iter().any(|t| t.parse::<u64>().is_err());
-    let mut cases = Vec::new();
-    for (row, label_class) in table.rows.iter().zip(table::classes(&texts)) {
-        let mut further = Vec::new();
-        for word in acceptable.map_or(Vec::new(), |at| words(&row[at])) {
-            let index = word.parse().ok().filter(|_| !named).map(Class::Index);
-            if index.is_none() && !named {
-                return Err(refuse(labels, format!("acceptable class `{word}` was found, an index was expected")));
-            }
-            let class = index.unwrap_or(Class::Name(word));
-            if class != label_class {
-                further.push(class);
-            }
-        }
-        let rest = row.iter().enumerate().filter(|(at, _)| *at != file && *at != label && Some(*at) != acceptable);
-        let tags = rest.filter_map(|(at, text)| Some((table.columns.get(at)?.clone(), table::tag(text)))).collect();
-        let expected = Expected::Class { label: label_class, acceptable: further };
-        cases.push(Case { tags, ..case(folder, Path::new(&row[file]), expected)? });
+fn listed(folder: PathBuf, list: &Path) -> Result<Cases> {
+    let table = Table::open(list)?;
+    let (file, label, acceptable) = (table.column("file")?, table.column("label")?, table.find("acceptable"));
+    let (mut labels, mut count) = (Labels::default(), 0);
+    for row in table.rows()? {
+        labels.see(&row?[label]);
+        count += 1;
     }
-    Ok(cases)
+    let rows = table.rows()?.map(move |row| {
+        let row = row?;
+        let expected = labels.expected(&row[label], acceptable.map_or("", |at| &row[at]));
+        let expected = expected.map_err(|e| table.refuse_row(&row, e))?;
+        let rest = table
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| ![Some(file), Some(label), acceptable].contains(&Some(*at)));
+        let tags = rest.filter_map(|(at, name)| Some((name.clone(), labels::tag(&row[at])?))).collect();
+        Ok(Case { tags, ..case(&folder, Path::new(&row[file]), expected)? })
+    });
+    Ok(Cases::new(count, rows))
 }
 
-fn by_class(folder: &Path) -> Result<Vec<Case>> {
-    let mut cases = Vec::new();
-    let classes: Vec<PathBuf> = entries(folder)?.into_iter().filter(|p| p.is_dir()).collect();
+fn by_class(folder: PathBuf) -> Result<Cases> {
+    let classes: Vec<PathBuf> = entries(&folder)?.into_iter().filter(|p| p.is_dir()).collect();
     if classes.is_empty() {
-        return Err(refuse(folder, "neither labels.csv nor a subfolder for each class was found"));
+        return Err(refuse(&folder, "neither labels.csv nor a subfolder for each class was found"));
     }
-    for (index, class) in classes.iter().enumerate() {
-        for path in entries(class)? {
-            let kind = path.extension().and_then(|e| e.to_str()).map(str::to_lowercase);
-            if kind.is_some_and(|k| PICTURES.contains(&k.as_str())) {
-                let relative = path.strip_prefix(folder).map_err(|e| refuse(&path, e))?;
-                let expected = Expected::Class { label: Class::Index(index as u64), acceptable: Vec::new() };
-                cases.push(case(folder, relative, expected)?);
-            }
+    let mut pictures = Vec::new();
+    for (class, subfolder) in (0..).zip(classes) {
+        for path in entries(&subfolder)?.into_iter().filter(|path| beside::is_picture(path)) {
+            pictures.push((class, path.strip_prefix(&folder).map_err(|e| refuse(&path, e))?.to_owned()));
         }
     }
-    Ok(cases)
+    let count = pictures.len();
+    let rows = pictures.into_iter().map(move |(class, path)| {
+        case(&folder, &path, Expected::Class { label: Class::Index(class), acceptable: Vec::new() })
+    });
+    Ok(Cases::new(count, rows))
 }
 
 /// What a folder holds, in name order.
@@ -82,20 +71,19 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn case(folder: &Path, relative: &Path, expected: Expected) -> Result<Case> {
-    // A list that came with the pictures must not reach for other files of this machine.
-    if !relative.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
-        return Err(refuse(relative, "leads out of the folder"));
-    }
-    let path = folder.join(relative);
-    let file = fs::read(&path).map_err(|e| refuse(&path, e))?;
     let id = relative.to_string_lossy().replace('\\', "/");
-    let inputs = BTreeMap::from([("image".to_owned(), Value::Image(file))]);
+    let inputs = BTreeMap::from([("image".to_owned(), beside::picture(folder, relative)?)]);
     Ok(Case { id, inputs, expected, tags: BTreeMap::new() })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Tag;
     use super::*;
+
+    fn cases(folder: &Path) -> Result<Vec<Case>> {
+        read(folder)?.collect()
+    }
 
     #[test]
     fn subfolders_are_classes_and_lists_are_followed() {
@@ -106,14 +94,14 @@ mod tests {
             fs::write(path, name).unwrap();
         }
         let ids = |cases: &[Case]| cases.iter().map(|c| c.id.clone()).collect::<Vec<_>>();
-        assert_eq!(ids(&read(folder.path()).unwrap()), ["a/1.png", "b/2.png"]);
+        assert_eq!(ids(&cases(folder.path()).unwrap()), ["a/1.png", "b/2.png"]);
         let list = folder.path().join("labels.csv");
         fs::write(&list, "file,label,acceptable,light\nb/2.png,7,3 7,0.5\n").unwrap();
-        let cases = read(folder.path()).unwrap();
+        let found = cases(folder.path()).unwrap();
         let expected = Expected::Class { label: Class::Index(7), acceptable: vec![Class::Index(3)] };
-        assert_eq!((ids(&cases), &cases[0].expected), (vec!["b/2.png".to_owned()], &expected));
-        assert_eq!(cases[0].tags["light"], super::super::Tag::Number(0.5));
+        assert_eq!((ids(&found), &found[0].expected), (vec!["b/2.png".to_owned()], &expected));
+        assert_eq!(found[0].tags["light"], Tag::Number(0.5));
         fs::write(&list, "file,label\n../secret,1\n").unwrap();
-        assert!(read(folder.path()).unwrap_err().to_string().contains("leads out"));
+        assert!(cases(folder.path()).unwrap_err().to_string().contains("leads out"));
     }
 }

@@ -7,10 +7,10 @@ use mozjpeg::{ColorSpace, Decompress};
 
 use crate::error::{Error, Result};
 
-/// RGB samples of a grey or colour JPEG file. `None` for CMYK, which libjpeg does not convert.
+/// RGB samples of a JPEG file.
 ///
 /// Memory follows from the header: check its sides first. A file that ends in mid-picture is refused, as Pillow does.
-pub(super) fn decode(file: &[u8]) -> Result<Option<Vec<u8>>> {
+pub(super) fn decode(file: &[u8]) -> Result<Vec<u8>> {
     let refuse = |e: &dyn std::fmt::Display| Error::invalid("", format!("the picture cannot be read: {e}"));
     if !is_whole(file) {
         return Err(refuse(&"the JPEG file is cut off"));
@@ -18,9 +18,20 @@ pub(super) fn decode(file: &[u8]) -> Result<Option<Vec<u8>>> {
     guard(|| {
         let file = Decompress::new_mem(file).map_err(|e| refuse(&e))?;
         if matches!(file.color_space(), ColorSpace::JCS_CMYK | ColorSpace::JCS_YCCK) {
-            return Ok(None);
+            let inks = file.to_colorspace(ColorSpace::JCS_CMYK).and_then(|mut rows| rows.read_scanlines::<[u8; 4]>());
+            return Ok(inks.map_err(|e| refuse(&e))?.into_iter().flat_map(light).collect());
         }
-        file.rgb().and_then(|mut rows| rows.read_scanlines()).map(Some).map_err(|e| refuse(&e))
+        file.rgb().and_then(|mut rows| rows.read_scanlines()).map_err(|e| refuse(&e))
+    })
+}
+
+/// The colour of inks, which Pillow takes to be stored inverted, as Adobe does: what black leaves of the light, less the
+/// share that each ink takes. libjpeg does not convert CMYK.
+fn light([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
+    [cyan, magenta, yellow].map(|ink| {
+        let taken = u32::from(255 - ink) * u32::from(black) + 128;
+        // A quotient by 255 of what is at most 255 * 255, rounded: no more than `black`.
+        black - (((taken >> 8) + taken) >> 8) as u8
     })
 }
 
@@ -47,7 +58,7 @@ mod tests {
         let samples: Vec<u8> = (0..600 * 3).map(|i| (i / 3 * 7919 % 251) as u8).collect();
         let mut encoder = image::codecs::jpeg::JpegEncoder::new(&mut file);
         encoder.encode(&samples, 30, 20, image::ExtendedColorType::Rgb8).unwrap();
-        assert_eq!(decode(&file).unwrap().map(|rgb| rgb.len()), Some(samples.len()));
+        assert_eq!(decode(&file).unwrap().len(), samples.len());
         for end in [0, 1, 20, file.len() / 2, file.len() - 1] {
             assert!(decode(&file[..end]).is_err(), "{end}");
         }

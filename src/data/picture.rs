@@ -1,8 +1,14 @@
-//! Image files as 8-bit pictures, with the rules of Pillow.
+//! Image files as 8-bit pictures, with the samples that Pillow reads.
+//!
+//! Two rules are another than those of Pillow's `convert("RGB")`: it drops alpha, and what was behind comes up; it clips
+//! 16-bit grey at 255, which leaves white.
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use image::metadata::Orientation;
+use image::{
+    DynamicImage, GrayAlphaImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, RgbaImage,
+};
 
 use super::jpeg;
 use crate::error::{Error, Result};
@@ -16,7 +22,18 @@ const BYTES_MAX: u64 = 512 << 20;
 
 /// Height and width from the header of a PNG, JPEG or WebP file, after its EXIF orientation.
 pub fn dimensions(file: &[u8]) -> Result<(usize, usize)> {
-    let (width, height) = decoder(file)?.dimensions();
+    let mut decoder = decoder(file)?;
+    let (width, height) = decoder.dimensions();
+    let turned = match decoder.orientation().map_err(|e| refuse(&e))? {
+        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH => {
+            true
+        }
+        Orientation::NoTransforms
+        | Orientation::Rotate180
+        | Orientation::FlipHorizontal
+        | Orientation::FlipVertical => false,
+    };
+    let (height, width) = if turned { (width, height) } else { (height, width) };
     Ok((height as usize, width as usize))
 }
 
@@ -24,7 +41,7 @@ pub fn dimensions(file: &[u8]) -> Result<(usize, usize)> {
 pub fn decode(file: &[u8], channels: usize) -> Result<Pixels> {
     let mut decoder = decoder(file)?;
     let orientation = decoder.orientation().map_err(|e| refuse(&e))?;
-    let mut picture = whole(file, decoder)?;
+    let mut picture = eight_bits(whole(file, decoder)?);
     picture.apply_orientation(orientation);
     let (height, width) = (picture.height() as usize, picture.width() as usize);
     let rgb = if picture.color().has_alpha() { over_white(&picture) } else { picture.into_rgb8().into_raw() };
@@ -39,13 +56,27 @@ fn whole(file: &[u8], decoder: impl ImageDecoder) -> Result<DynamicImage> {
     if decoder.total_bytes() > BYTES_MAX {
         return Err(refuse(&format!("{height}x{width} pixels are more than {BYTES_MAX} bytes")));
     }
-    if image::guess_format(file).is_ok_and(|format| format == ImageFormat::Jpeg)
-        && let Some(rgb) = jpeg::decode(file)?
-    {
-        let picture = RgbImage::from_raw(width, height, rgb).map(DynamicImage::ImageRgb8);
+    if image::guess_format(file).is_ok_and(|format| format == ImageFormat::Jpeg) {
+        let picture = RgbImage::from_raw(width, height, jpeg::decode(file)?).map(DynamicImage::ImageRgb8);
         return picture.ok_or_else(|| refuse(&"the JPEG file contradicts its own header"));
     }
     DynamicImage::from_decoder(decoder).map_err(|e| refuse(&e))
+}
+
+/// The high bytes of 16-bit samples.
+fn eight_bits(picture: DynamicImage) -> DynamicImage {
+    let (width, height) = (picture.width(), picture.height());
+    let high = |samples: &[u16]| samples.iter().map(|sample| (sample >> 8) as u8).collect();
+    let cut = match &picture {
+        DynamicImage::ImageLuma16(p) => GrayImage::from_raw(width, height, high(p)).map(DynamicImage::ImageLuma8),
+        DynamicImage::ImageLumaA16(p) => {
+            GrayAlphaImage::from_raw(width, height, high(p)).map(DynamicImage::ImageLumaA8)
+        }
+        DynamicImage::ImageRgb16(p) => RgbImage::from_raw(width, height, high(p)).map(DynamicImage::ImageRgb8),
+        DynamicImage::ImageRgba16(p) => RgbaImage::from_raw(width, height, high(p)).map(DynamicImage::ImageRgba8),
+        _ => None,
+    };
+    cut.unwrap_or(picture)
 }
 
 fn decoder(file: &[u8]) -> Result<impl ImageDecoder + '_> {

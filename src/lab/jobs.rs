@@ -191,6 +191,8 @@ impl Lab {
         if let Appended::Exists(_) = self.engine().log.append(&job.name, DONE, &line).await? {
             return self.settle(job).await;
         }
+        let seconds = names::now().saturating_sub(job.created) / 1000;
+        tracing::info!(job = job.name, ?state, seconds, "a job ended");
         self.settle_as(job, state, counts).await
     }
 
@@ -217,10 +219,8 @@ impl Lab {
             let current: JobRecord = decode(&stored.value)?;
             if current.state == State::Running {
                 let revision = Expect::Revision(stored.revision);
-                if self.engine().meta.put(&key, &encode(&ended)?, revision).await?.is_some() {
-                    let seconds = ended.ended.saturating_sub(ended.created) / 1000;
-                    tracing::info!(job = job.name, ?state, seconds, "a job ended");
-                }
+                // Whoever was faster has written the same.
+                self.engine().meta.put(&key, &encode(&ended)?, revision).await?;
             }
         }
         self.engine().queue.forget(&job.name).await?;

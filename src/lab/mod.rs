@@ -1,5 +1,6 @@
 //! Floor 4: the laboratory. Takes in models and suites, runs jobs in a pool of slots, keeps what they gave.
 
+pub mod doctor;
 pub mod engines;
 mod jobs;
 mod limits;
@@ -47,6 +48,8 @@ struct Inner {
     /// Held for reading from the publishing of a blob to the writing of its record, for writing while blobs that
     /// nobody refers to are deleted.
     blobs: RwLock<()>,
+    /// How far jobs were when somebody last asked, by place in their logs: a log only grows.
+    progress: Mutex<HashMap<String, (u64, Progress)>>,
     /// Jobs whose shards are under way here, to be told when they end early.
     stops: Mutex<HashMap<String, Arc<Notify>>>,
 }
@@ -55,8 +58,8 @@ impl Lab {
     /// A laboratory on an engine.
     pub fn new(engine: Engine, limits: Limits) -> Self {
         let inspections = Semaphore::new(usize::try_from(limits.inspections).unwrap_or(1).max(1));
-        let (blobs, stops) = (RwLock::new(()), Mutex::default());
-        Self(Arc::new(Inner { engine, limits, inspections, blobs, stops }))
+        let (blobs, progress, stops) = (RwLock::new(()), Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { engine, limits, inspections, blobs, progress, stops }))
     }
 
     /// The engine's name, for people.

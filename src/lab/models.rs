@@ -111,7 +111,7 @@ impl Lab {
 
 impl ModelUpload {
     /// The next bytes, which begin at `offset` of the file.
-    pub async fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+    pub async fn write(&mut self, offset: u64, bytes: Vec<u8>) -> Result<()> {
         let size = self.staged.size();
         if offset != size {
             return Err(Error::invalid("chunk.offset", format!("{offset} was found, {size} was expected")));
@@ -120,9 +120,8 @@ impl ModelUpload {
             let message = format!("more than the announced {} bytes came", self.header.size);
             return Err(Error::invalid("chunk.data", message));
         }
-        self.staged.write(bytes).await?;
         counter!(UPLOADED).increment(bytes.len() as u64);
-        Ok(())
+        self.staged.write(bytes).await
     }
 
     /// Publishes the model: the bytes are those announced, a slot has read and run it. The same file with the same

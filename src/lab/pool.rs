@@ -197,9 +197,10 @@ impl Worker {
         for (array, tensor) in std::mem::take(&mut evidence.arrays) {
             let mut staged = engine.blobs.stage().await?;
             // The job's name in front makes the blob the job's own: deleting the job cannot take another's.
-            staged.write(job.name.as_bytes()).await?;
+            staged.write(job.name.clone().into_bytes()).await?;
             let bytes = tensor.to_bytes();
-            staged.write(&bytes).await?;
+            let (size, sha256) = (bytes.len() as u64, names::sha256(&bytes));
+            staged.write(bytes).await?;
             artifacts.push(ArtifactRecord {
                 id: format!("{}-{}-{array}", shard.check, shard.cases.start),
                 check: u32::try_from(shard.check).map_err(|e| Error::internal("check", e))?,
@@ -209,8 +210,8 @@ impl Worker {
                 shape: tensor.shape().to_vec(),
                 digest: staged.publish(None).await?,
                 offset: job.name.len() as u64,
-                size: bytes.len() as u64,
-                sha256: names::sha256(&bytes),
+                size,
+                sha256,
             });
         }
         let Evidence { verdicts, tags, queries, .. } = evidence;

@@ -181,6 +181,15 @@ impl JobRecord {
         serde_json::from_value(value).map_err(|e| failed(&e))
     }
 
+    /// How many rows of an array stand for one case. Of every case of its shard there are as many, those that failed
+    /// too.
+    pub fn rows_per_case(&self, artifact: &ArtifactRecord) -> u64 {
+        let plan = self.plan();
+        let shard = plan.shard(plan.index(artifact.check as usize, artifact.first_case));
+        let cases = shard.map_or(1, |shard| shard.cases.end - shard.cases.start);
+        artifact.shape.first().map_or(1, |rows| *rows as u64 / cases.max(1)).max(1)
+    }
+
     /// How the work is cut.
     pub fn plan(&self) -> Plan {
         Plan::new(self.cases, self.spec.checks.len())

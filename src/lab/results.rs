@@ -1,23 +1,38 @@
 //! What a job gave: its log read, followed and folded.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
 use super::Lab;
+use super::engines::Entry;
 use super::jobs::DONE;
 use super::records::{ArtifactRecord, JobRecord, Line, ShardLine, State, decode};
 use crate::error::{Error, Result};
-use crate::suite::{Check, Fold, Gate, Report, Scope, Sheet, Verdict, Wanted};
+use crate::suite::{Check, Fold, Gate, Report, Scope, Sheet, Tags, Verdict, Wanted};
 
 /// Log entries read at once.
 const PAGE: usize = 64;
 
+/// Jobs whose progress is remembered.
+const ASKED_MAX: usize = 1024;
+
 /// What a stream carries. The number goes into the resume token: a stream from there goes on after this message.
 pub enum Message {
-    Verdicts(Vec<Verdict>),
+    /// With the tags of their cases by position in the suite.
+    Verdicts {
+        verdicts: Vec<Verdict>,
+        tags: BTreeMap<u64, Tags>,
+    },
     Progress(Progress),
     Heartbeat,
-    Done { state: State, counts: BTreeMap<String, u64> },
+    Done {
+        state: State,
+        counts: BTreeMap<String, u64>,
+    },
 }
 
 /// How far a job is.
@@ -30,6 +45,25 @@ pub struct Progress {
     pub queries_done: u64,
     /// By the pace since the stream began.
     pub seconds_left: Option<f64>,
+}
+
+/// What counts of a line of a shard; the rest of its body is skipped, not read.
+#[derive(Deserialize)]
+enum Work {
+    Shard { verdicts: Vec<IgnoredAny>, queries: u64 },
+    Done {},
+}
+
+impl Progress {
+    /// Takes in a line of the log.
+    fn add(&mut self, entry: &Entry) -> Result<()> {
+        if let Work::Shard { verdicts, queries } = decode(&entry.body)? {
+            self.shards_done += 1;
+            self.verdicts_done += verdicts.len() as u64;
+            self.queries_done += queries;
+        }
+        Ok(())
+    }
 }
 
 /// Calls `each` with the lines of a job's log up to its end.
@@ -144,16 +178,15 @@ impl Lab {
         Ok((verdicts, after))
     }
 
-    /// Arrays that a job kept.
-    pub async fn artifacts(&self, tenant: &str, name: &str) -> Result<Vec<ArtifactRecord>> {
-        self.job(tenant, name).await?;
-        artifacts(self, name).await
+    /// A job and the arrays that it kept.
+    pub async fn artifacts(&self, tenant: &str, name: &str) -> Result<(JobRecord, Vec<ArtifactRecord>)> {
+        Ok((self.job(tenant, name).await?, artifacts(self, name).await?))
     }
 
     /// One array by its id.
     pub async fn artifact(&self, tenant: &str, job: &str, id: &str) -> Result<ArtifactRecord> {
         let missing = || Error::NotFound(format!("{job}/artifacts/{id}"));
-        self.artifacts(tenant, job).await?.into_iter().find(|a| a.id == id).ok_or_else(missing)
+        self.artifacts(tenant, job).await?.1.into_iter().find(|a| a.id == id).ok_or_else(missing)
     }
 
     /// Bytes of an array from `offset`.
@@ -161,16 +194,26 @@ impl Lab {
         self.engine().blobs.read(&artifact.digest, artifact.offset + offset, length).await
     }
 
-    /// How far a job is.
+    /// How far a job is. Only what came since the last time is read.
     pub async fn progress(&self, job: &JobRecord) -> Result<Progress> {
-        let mut follow = Follow::new(self.clone(), job.clone(), 0)?;
-        follow.progress.shards_done = 0;
-        for key in self.engine().log.keys(&job.name).await?.into_iter().filter(|key| *key != DONE) {
-            follow.progress.shards_done += 1;
-            follow.progress.verdicts_done += follow.verdicts_of(key);
+        let asked = || self.0.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = asked().get(&job.name).cloned();
+        let (mut after, mut progress) = match known {
+            Some(known) => known,
+            None => (0, Follow::new(self.clone(), job.clone(), 0)?.progress),
+        };
+        loop {
+            let entries = self.engine().log.read(&job.name, after, PAGE).await?;
+            let Some(last) = entries.last() else { break };
+            after = last.sequence;
+            entries.iter().try_for_each(|entry| progress.add(entry))?;
         }
-        follow.progress.queries_done = follow.progress.verdicts_done;
-        Ok(follow.progress)
+        let mut asked = asked();
+        if asked.len() >= ASKED_MAX {
+            asked.clear();
+        }
+        asked.insert(job.name.clone(), (after, progress.clone()));
+        Ok(progress)
     }
 
     /// Follows a job from a place in its log; 0 is the beginning.
@@ -185,11 +228,9 @@ impl Lab {
             follow.after = last.sequence.min(after);
             let seen = entries.iter().filter(|e| e.sequence <= after && e.key != DONE);
             for entry in seen {
-                follow.progress.shards_done += 1;
-                follow.progress.verdicts_done += follow.verdicts_of(entry.key);
+                follow.progress.add(entry)?;
             }
         }
-        follow.progress.queries_done = follow.progress.verdicts_done;
         follow.start = follow.progress.verdicts_done;
         follow.after = after;
         Ok(follow)
@@ -200,7 +241,6 @@ impl Lab {
 pub struct Follow {
     lab: Lab,
     job: JobRecord,
-    points: Vec<u64>,
     after: u64,
     progress: Progress,
     began: Instant,
@@ -212,18 +252,10 @@ pub struct Follow {
 
 impl Follow {
     fn new(lab: Lab, job: JobRecord, after: u64) -> Result<Self> {
-        let points: Vec<u64> = job.checks()?.iter().map(|c| c.len() as u64).collect();
-        let progress = Progress {
-            shards_total: job.plan().len(),
-            verdicts_total: job.cases * points.iter().sum::<u64>(),
-            ..Progress::default()
-        };
-        Ok(Self { lab, job, points, after, progress, began: Instant::now(), start: 0, owed: true, ended: false })
-    }
-
-    fn verdicts_of(&self, key: u32) -> u64 {
-        let shard = self.job.plan().shard(u64::from(key));
-        shard.map_or(0, |s| (s.cases.end - s.cases.start) * self.points.get(s.check).copied().unwrap_or(0))
+        let points: u64 = job.checks()?.iter().map(|c| c.len() as u64).sum();
+        let progress =
+            Progress { shards_total: job.plan().len(), verdicts_total: job.cases * points, ..Progress::default() };
+        Ok(Self { lab, job, after, progress, began: Instant::now(), start: 0, owed: true, ended: false })
     }
 
     /// The next message with the place after it; `None` after `Done`. A heartbeat comes when nothing else does for
@@ -246,7 +278,8 @@ impl Follow {
                         self.progress.verdicts_done += line.verdicts.len() as u64;
                         self.progress.queries_done += line.queries;
                         self.owed = true;
-                        Ok(Some((self.after, Message::Verdicts(line.verdicts))))
+                        let ShardLine { verdicts, tags, .. } = line;
+                        Ok(Some((self.after, Message::Verdicts { verdicts, tags })))
                     }
                     Line::Done { state, counts } => {
                         self.ended = true;

@@ -25,6 +25,9 @@ pub struct NewSuite {
     pub case_count: u64,
 }
 
+/// Bytes that are written at once.
+const PIECE: usize = 1 << 20;
+
 /// A suite under way; dropped, it leaves nothing behind.
 pub struct SuiteUpload {
     lab: Lab,
@@ -32,6 +35,8 @@ pub struct SuiteUpload {
     header: NewSuite,
     staged: Box<dyn Staged>,
     writer: Writer,
+    /// Bytes of the last cases, which go to the blob together.
+    pending: Vec<u8>,
     /// Hashes of the ids seen: 16 bytes a case, whatever the length of its id.
     ids: HashSet<[u8; 16]>,
     summary: Summary,
@@ -52,6 +57,7 @@ impl Lab {
             header,
             staged: self.engine().blobs.stage().await?,
             writer: Writer::default(),
+            pending: Vec::new(),
             ids: HashSet::new(),
             summary: Summary::default(),
         })
@@ -96,15 +102,18 @@ impl SuiteUpload {
         }
         self.summary.add(case).map_err(|e| e.under(&field))?;
         let frame = self.writer.case(case)?;
-        within(
-            "suite_bytes",
-            self.lab.limits().suite_bytes,
-            self.staged.size() + frame.len() as u64,
-            "the size of the suite",
-        )?;
-        self.staged.write(&frame).await?;
-        counter!(UPLOADED).increment(frame.len() as u64);
+        let size = self.staged.size() + (self.pending.len() + frame.len()) as u64;
+        within("suite_bytes", self.lab.limits().suite_bytes, size, "the size of the suite")?;
+        self.pending.extend(frame);
+        if self.pending.len() >= PIECE {
+            self.flush().await?;
+        }
         Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        counter!(UPLOADED).increment(self.pending.len() as u64);
+        self.staged.write(std::mem::take(&mut self.pending)).await
     }
 
     /// Publishes the suite. The same cases with the same checks and gates are the same suite.
@@ -119,7 +128,8 @@ impl SuiteUpload {
         }
         self.summary.finish();
         let table = std::mem::take(&mut self.writer).finish();
-        self.staged.write(&table).await?;
+        self.flush().await?;
+        self.staged.write(table).await?;
         let _together = self.lab.0.blobs.read().await;
         let sha256 = self.staged.publish(None).await?;
         let NewSuite { display_name, checks, gates, .. } = self.header;

@@ -101,18 +101,20 @@ impl Arrays {
             }
             self.kinds.push((kind.0, kind.1.to_vec(), id.to_owned()));
         }
-        let key = tensor.dtype().name();
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for value in tensor.to_f64() {
-            if !value.is_finite() {
+            if value.is_finite() {
+                (low, high) = (low.min(value), high.max(value));
+            } else {
                 self.odd.get_or_insert_with(|| id.to_owned());
-                continue;
             }
-            if self.low.get(key).is_none_or(|(low, _)| value < *low) {
-                self.low.insert(key.to_owned(), (value, id.to_owned()));
-            }
-            if self.high.get(key).is_none_or(|(high, _)| value > *high) {
-                self.high.insert(key.to_owned(), (value, id.to_owned()));
-            }
+        }
+        let key = tensor.dtype().name();
+        if low <= high && self.low.get(key).is_none_or(|(lowest, _)| low < *lowest) {
+            self.low.insert(key.to_owned(), (low, id.to_owned()));
+        }
+        if low <= high && self.high.get(key).is_none_or(|(highest, _)| high > *highest) {
+            self.high.insert(key.to_owned(), (high, id.to_owned()));
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Everything that can be known of a job before it starts.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::check::Check;
@@ -8,8 +10,12 @@ use super::gate::Gate;
 use super::summary::{Arrays, Summary};
 use crate::engine::{Input, OutputKind, Signature};
 use crate::error::{Error, Result, Violations, nearest};
+use crate::metric::Level;
 use crate::probe::Kind;
 use crate::tensor::DType;
+
+/// Slices from which on a refusal does not name them all.
+const SLICES_NAMED: usize = 22;
 
 /// A check as a request gives it: SPEC, name and parameters, of which the first or the others may be left out.
 pub type Given = (String, String, Option<Map<String, Value>>);
@@ -62,10 +68,36 @@ pub fn validate(signature: &Signature, summary: &Summary, checks: &[Check], gate
     }
     let mut read = Vec::new();
     for (i, gate) in gates.iter().enumerate() {
-        read.extend(violations.catch(Gate::parse(gate, checks).map_err(|e| e.under(&format!("gates[{i}]"))))?);
+        let gate = Gate::parse(gate, checks).and_then(|gate| sliced(&gate, signature, summary).map(|()| gate));
+        read.extend(violations.catch(gate.map_err(|e| e.under(&format!("gates[{i}]"))))?);
     }
     violations.finish()?;
     Ok(read)
+}
+
+/// Refuses a gate on a part of the suite that there is not, which nothing would ever decide.
+fn sliced(gate: &Gate, signature: &Signature, summary: &Summary) -> Result<()> {
+    let (slice, output) = (gate.slice(), &signature.output);
+    let names = if gate.metric().level == Level::Class {
+        let name = |class: usize| output.classes.get(class).cloned().unwrap_or_else(|| class.to_string());
+        (0..output.size).map(|class| format!("class={}", name(class))).collect()
+    } else {
+        summary.slices.names()
+    };
+    if slice.is_empty() || names.iter().any(|name| name == slice) {
+        return Ok(());
+    }
+    let tag = |name: &str| name.split('=').next().unwrap_or_default().to_owned();
+    let same: Vec<&str> = names.iter().map(String::as_str).filter(|name| tag(name) == tag(slice)).collect();
+    let tags: BTreeSet<String> = names.iter().map(|name| tag(name)).collect();
+    let known = match (nearest(slice, same.iter().copied()), same.len()) {
+        (Some(near), SLICES_NAMED..) => format!("did you mean {near}?"),
+        (None, SLICES_NAMED..) => format!("it has {}, ... and {}", same[0], same[same.len() - 1]),
+        (_, 1..) => format!("it has {}", same.join(", ")),
+        (_, 0) if tags.is_empty() => "no tag of its cases has several values".to_owned(),
+        (_, 0) => format!("its cases have the tags {}", tags.into_iter().collect::<Vec<_>>().join(", ")),
+    };
+    Err(Error::invalid("", format!("the suite has no slice `{slice}`; {known}")))
 }
 
 /// Refuses a check on an input that is not of a kind that its probe takes.

@@ -49,7 +49,7 @@ impl Kernel {
 /// The source samples that make one target sample.
 struct Window {
     start: usize,
-    /// Fixed point with [`PRECISION`] bits.
+    /// Fixed point with [`PRECISION`] bits; a single one is 1.
     weights: Vec<i32>,
 }
 
@@ -83,32 +83,76 @@ pub fn resample(picture: &Pixels, height: usize, width: usize, kernel: Kernel) -
     let mut data = picture.data.clone();
     if width != picture.width {
         let columns = windows(picture.width, width, kernel);
-        let mut wide = Vec::with_capacity(picture.height * width * channels);
-        for row in data.chunks_exact(picture.width * channels) {
-            for window in &columns {
-                let samples = &row[window.start * channels..];
-                wide.extend((0..channels).map(|c| blend(window, |i| samples[i * channels + c])));
-            }
-        }
-        data = wide;
+        data = match channels {
+            3 => across::<3>(&data, picture.width, &columns),
+            _ => data
+                .chunks_exact(picture.width * channels)
+                .flat_map(|row| one_by_one(row, channels, &columns))
+                .collect(),
+        };
     }
     if height != picture.height {
-        let stride = width * channels;
-        let mut tall = Vec::with_capacity(height * stride);
-        for window in &windows(picture.height, height, kernel) {
-            let rows = &data[window.start * stride..];
-            tall.extend((0..stride).map(|x| blend(window, |i| rows[i * stride + x])));
-        }
-        data = tall;
+        data = down(&data, width * channels, &windows(picture.height, height, kernel));
     }
     Pixels { height, width, channels, data }
 }
 
-/// The weighted sum, rounded and cut to 8 bits.
+/// Half a level, so that cutting rounds.
+const HALF: i32 = 1 << (PRECISION - 1);
+
+/// Cut to 8 bits.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn blend(window: &Window, sample: impl Fn(usize) -> u8) -> u8 {
-    let sum = window.weights.iter().enumerate().map(|(i, w)| i64::from(*w) * i64::from(sample(i))).sum::<i64>();
-    ((sum + (1 << (PRECISION - 1))) >> PRECISION).clamp(0, 255) as u8
+fn level(sum: i32) -> u8 {
+    (sum >> PRECISION).clamp(0, 255) as u8
+}
+
+/// Rows of another width, where the number of channels is known to the compiler.
+fn across<const CHANNELS: usize>(data: &[u8], from: usize, columns: &[Window]) -> Vec<u8> {
+    let mut wide = Vec::with_capacity(data.len() / from * columns.len());
+    for row in data.chunks_exact(from * CHANNELS) {
+        let pixels = row.as_chunks::<CHANNELS>().0;
+        for Window { start, weights } in columns {
+            // Nearest, or a place that falls on one pixel.
+            if let [_] = weights[..] {
+                wide.extend(pixels[*start]);
+                continue;
+            }
+            let mut sums = [HALF; CHANNELS];
+            for (weight, pixel) in weights.iter().zip(&pixels[*start..]) {
+                sums.iter_mut().zip(pixel).for_each(|(sum, sample)| *sum += weight * i32::from(*sample));
+            }
+            wide.extend(sums.map(level));
+        }
+    }
+    wide
+}
+
+/// A row of another width, for any number of channels.
+fn one_by_one(row: &[u8], channels: usize, columns: &[Window]) -> Vec<u8> {
+    let sum = |Window { start, weights }: &Window, channel| {
+        let samples = row[start * channels + channel..].iter().step_by(channels);
+        weights.iter().zip(samples).map(|(weight, sample)| weight * i32::from(*sample)).sum::<i32>()
+    };
+    columns.iter().flat_map(|window| (0..channels).map(move |c| level(HALF + sum(window, c)))).collect()
+}
+
+/// Another number of rows.
+fn down(data: &[u8], stride: usize, rows: &[Window]) -> Vec<u8> {
+    let mut tall = Vec::with_capacity(rows.len() * stride);
+    let mut sums = vec![HALF; stride];
+    for Window { start, weights } in rows {
+        let from = &data[start * stride..];
+        if let [_] = weights[..] {
+            tall.extend(&from[..stride]);
+            continue;
+        }
+        sums.fill(HALF);
+        for (weight, row) in weights.iter().zip(from.chunks_exact(stride)) {
+            sums.iter_mut().zip(row).for_each(|(sum, sample)| *sum += weight * i32::from(*sample));
+        }
+        tall.extend(sums.iter().map(|sum| level(*sum)));
+    }
+    tall
 }
 
 #[cfg(test)]

@@ -2,14 +2,12 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
+use rand_distr::{Distribution, StandardNormal};
 use sha2::{Digest, Sha256};
 
 /// A counter-based generator. Its key is the SHA-256 of (seed, check, case, stream), so that one case meets the same
 /// noise whatever the number of workers, the order, or the model that is probed.
-pub struct Rng {
-    inner: ChaCha8Rng,
-    spare: Option<f64>,
-}
+pub struct Rng(ChaCha8Rng);
 
 impl Rng {
     /// Generator for one use: `check` is the canonical check, `stream` tells uses within a case apart.
@@ -22,12 +20,12 @@ impl Rng {
             hash.update(part.as_bytes());
         }
         hash.update(stream.to_le_bytes());
-        Self { inner: ChaCha8Rng::from_seed(hash.finalize().into()), spare: None }
+        Self(ChaCha8Rng::from_seed(hash.finalize().into()))
     }
 
     /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
-        self.inner.next_u64()
+        self.0.next_u64()
     }
 
     /// Uniform in [0, 1), 53 bits.
@@ -46,15 +44,9 @@ impl Rng {
         ((u128::from(self.bits()) * n as u128) >> 64) as usize
     }
 
-    /// Standard normal by Box and Muller's transform (1958), two at a time.
+    /// Standard normal by the ziggurat method (Marsaglia and Tsang, 2000).
     pub fn normal(&mut self) -> f64 {
-        if let Some(spare) = self.spare.take() {
-            return spare;
-        }
-        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
-        let (sin, cos) = (std::f64::consts::TAU * self.uniform()).sin_cos();
-        self.spare = Some(radius * sin);
-        radius * cos
+        StandardNormal.sample(&mut self.0)
     }
 }
 

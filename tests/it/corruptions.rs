@@ -37,7 +37,7 @@ fn difference(a: &[u8], b: &[u8]) -> (f64, u8, f64) {
 
 /// Pictures [n, height, width, channels] of uint8.
 fn pictures(file: &Path, name: &str) -> Vec<Pixels> {
-    let cases = data::read(&format!("{}#{name}", file.display())).unwrap();
+    let cases: Vec<_> = data::read(&format!("{}#{name}", file.display())).unwrap().map(Result::unwrap).collect();
     let picture = |case: &data::Case| match &case.inputs[name] {
         Value::Tensor(Tensor::U8(a)) => Pixels::new(224, 224, 3, a.iter().copied().collect()).unwrap(),
         other => panic!("{name} is not uint8: {other:?}"),
@@ -100,6 +100,7 @@ fn photographs(folder: &Path, every: usize) -> Vec<Pixels> {
         Output { name: String::new(), kind: OutputKind::Logits, size: 1000, classes: Vec::new(), labels: Vec::new() };
     let signature = Signature { task: Task::Classification, inputs: vec![input], output };
     let cases = data::read(&folder.join("data/photos").display().to_string()).unwrap();
+    let cases: Vec<_> = cases.map(Result::unwrap).collect();
     let photograph = |case: &data::Case| match &prepare(case, &signature).unwrap().inputs["image"] {
         Tensor::U8(a) => Pixels::new(224, 224, 3, a.iter().copied().collect()).unwrap(),
         other => panic!("no picture: {other:?}"),

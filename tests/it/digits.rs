@@ -9,7 +9,7 @@ use ndarray::{ArrayD, Axis};
 const MODEL: &[u8] = include_bytes!("../models/mnist_cnn.onnx");
 
 fn digits() -> Vec<Case> {
-    data::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/mnist_test.npz")).unwrap()
+    data::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/mnist_test.npz")).unwrap().map(Result::unwrap).collect()
 }
 
 /// The pictures as [n, 1, 28, 28] in probe space, uint8 as value / 255.

@@ -197,8 +197,8 @@ async fn blobs_are_published_whole_or_not_at_all(engine: &Engine) {
     let digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
     let stage = async || {
         let mut staged = blobs.stage().await.unwrap();
-        staged.write(b"hel").await.unwrap();
-        staged.write(b"lo").await.unwrap();
+        staged.write(b"hel".to_vec()).await.unwrap();
+        staged.write(b"lo".to_vec()).await.unwrap();
         assert_eq!(staged.size(), 5);
         staged
     };
@@ -222,19 +222,19 @@ async fn a_dropped_partial_blob_is_gone_on_with(engine: &Engine) {
     let blobs = &engine.blobs;
     assert_eq!(blobs.kept("key").await.unwrap(), 0);
     let mut staged = blobs.resume("key").await.unwrap();
-    staged.write(b"hel").await.unwrap();
+    staged.write(b"hel".to_vec()).await.unwrap();
     assert!(matches!(blobs.resume("key").await, Err(Error::Unavailable(_))), "two writers");
     drop(staged);
     assert_eq!((blobs.kept("key").await.unwrap(), blobs.kept("other").await.unwrap()), (3, 0));
     let mut staged = blobs.resume("key").await.unwrap();
     assert_eq!(staged.size(), 3);
-    staged.write(b"lo").await.unwrap();
+    staged.write(b"lo".to_vec()).await.unwrap();
     let digest = staged.publish(None).await.unwrap();
     assert_eq!(blobs.read(&digest, 0, 10).await.unwrap(), b"hello");
     assert_eq!(blobs.kept("key").await.unwrap(), 0);
     // What turns out to be something else is not gone on with.
     let mut staged = blobs.resume("key").await.unwrap();
-    staged.write(b"rubbish").await.unwrap();
+    staged.write(b"rubbish".to_vec()).await.unwrap();
     assert!(staged.publish(Some(&digest)).await.is_err());
     assert_eq!(blobs.kept("key").await.unwrap(), 0);
     assert!(blobs.resume("../key").await.is_err());
@@ -255,7 +255,7 @@ async fn the_same_bytes_can_be_published_twice_at_once(engine: &Engine) {
         let blobs = engine.blobs.clone();
         tasks.spawn(async move {
             let mut staged = blobs.stage().await.unwrap();
-            staged.write(&[7; 10_000]).await.unwrap();
+            staged.write(vec![7; 10_000]).await.unwrap();
             staged.publish(None).await.unwrap()
         });
     }
@@ -274,10 +274,10 @@ async fn sqlite_keeps_everything_over_a_restart_and_frees_leases() {
         lease(&engine, LONG).await.unwrap();
         // A worker that dies between its line and its acknowledgement.
         engine.log.append("j", 0, b"line").await.unwrap();
-        engine.blobs.stage().await.unwrap().write(b"torn").await.unwrap();
-        engine.blobs.resume("half").await.unwrap().write(b"par").await.unwrap();
+        engine.blobs.stage().await.unwrap().write(b"torn".to_vec()).await.unwrap();
+        engine.blobs.resume("half").await.unwrap().write(b"par".to_vec()).await.unwrap();
         let mut staged = engine.blobs.stage().await.unwrap();
-        staged.write(b"whole").await.unwrap();
+        staged.write(b"whole".to_vec()).await.unwrap();
         staged.publish(None).await.unwrap()
     };
     let engine = reopen(folder.path()).await;

@@ -4,20 +4,28 @@
 #![allow(clippy::unwrap_used)]
 
 mod cli;
+mod completions;
 mod corpus;
 mod corruptions;
 mod digits;
+mod doctor;
 mod engines;
 mod faults;
 mod gradients;
 mod metrics;
 mod models;
+mod pictures;
+mod readers;
 mod readme;
 mod refusals;
 mod report;
 mod reuse;
 mod server;
 mod service;
+mod streams;
+mod suite_file;
+mod tags;
 mod telemetry;
 mod tidy;
+mod upload;
 mod zoo;

@@ -39,11 +39,11 @@ impl Corpus {
 /// An array of an npz file with its first axis.
 pub(super) fn array(file: &Path, name: &str) -> Option<Tensor> {
     let cases = data::read(&format!("{}#{name}", file.display())).ok()?;
-    let row = |case: &data::Case| match &case.inputs[name] {
+    let row = |case: data::Case| match &case.inputs[name] {
         Value::Tensor(tensor) => tensor.clone(),
         Value::Image(_) => panic!("{name} is a picture"),
     };
-    let rows: Vec<Tensor> = cases.iter().map(row).collect();
+    let rows: Vec<Tensor> = cases.map(|case| row(case.unwrap())).collect();
     Some(Tensor::stack(&rows.iter().collect::<Vec<_>>()).unwrap())
 }
 
@@ -70,8 +70,8 @@ struct Quality {
 }
 
 fn quality(model: &Model, cases: &str) -> Quality {
-    let cases = data::read(cases).unwrap();
-    let prepared: Vec<_> = cases.iter().map(|case| prepare(case, model.signature()).unwrap()).collect();
+    let cases = data::read(cases).unwrap().map(Result::unwrap);
+    let prepared: Vec<_> = cases.map(|case| prepare(&case, model.signature()).unwrap()).collect();
     let name = &model.signature().inputs[0].name;
     let rows: Vec<Tensor> = prepared.iter().map(|p| p.inputs[name].row(0)).collect();
     let x = Tensor::stack(&rows.iter().collect::<Vec<_>>()).unwrap();

@@ -19,6 +19,7 @@ fn stdout(output: &Output) -> String {
 /// 60 digits as pictures; every third is written with the left hand, and half of these have a wrong label.
 fn pictures(folder: &Path) {
     let cases = data::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/mnist_test.npz")).unwrap();
+    let cases: Vec<_> = cases.map(Result::unwrap).collect();
     let mut list = "file,label,hand\n".to_owned();
     for (i, case) in cases.iter().take(60).enumerate() {
         let Array::Tensor(Tensor::U8(pixels)) = &case.inputs["x"] else { panic!("digits are uint8") };

@@ -43,6 +43,13 @@ async fn verdicts_of_an_earlier_job_are_copied_and_others_are_not() {
     });
     assert_eq!(sorted(shared.collect()), sorted(verdicts.clone()));
     assert_eq!(queries(&channel, &again.name).await, 200);
+    // Asked twice, since the second answer is made from the first.
+    for _ in 0..2 {
+        let request = pb::GetJobRequest { name: again.name.clone() };
+        let job = JobServiceClient::new(channel.clone()).get_job(request).await.unwrap().into_inner();
+        let progress = job.progress.unwrap();
+        assert_eq!((progress.queries_total, progress.verdicts_done, progress.shards_done), (200, 800, 48));
+    }
     // A part of the cases in a suite of its own: positions differ, verdicts do not.
     let part = create(&channel, spec(&model, &some.name, &checks), "").await.unwrap();
     let (copied, _, _) = follow(&channel, &part.name, "", usize::MAX).await;

@@ -112,7 +112,8 @@ pub(crate) async fn model(channel: &Channel, bytes: &[u8], signature: &str) -> R
 }
 
 pub(crate) fn digits(count: usize) -> Vec<pb::Case> {
-    let mut cases = data::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/mnist_test.npz")).unwrap();
+    let cases = data::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/mnist_test.npz")).unwrap();
+    let mut cases: Vec<_> = cases.map(Result::unwrap).collect();
     cases.truncate(count);
     cases.into_iter().map(case_to_pb).collect()
 }

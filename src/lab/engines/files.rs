@@ -5,12 +5,13 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{Blobs, Staged};
 use crate::error::{Error, Result};
@@ -97,6 +98,13 @@ impl Drop for Hold {
     }
 }
 
+/// The SHA-256 of a file, in hexadecimal.
+pub(in crate::lab) fn digest(path: &Path) -> std::io::Result<String> {
+    let mut hash = Sha256::new();
+    std::io::copy(&mut File::open(path)?, &mut HashWriter(&mut hash))?;
+    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+}
+
 /// Hashes what is written.
 struct HashWriter<'a>(&'a mut Sha256);
 
@@ -111,19 +119,39 @@ impl Write for HashWriter<'_> {
     }
 }
 
+/// A file with the hash of what is in it.
+type Open = (File, Sha256);
+
 /// A file under way, removed when dropped unless it is held under a key.
 struct Draft {
     path: PathBuf,
-    /// `None` only while a write is under way, or after one was interrupted.
-    open: Option<(File, Sha256)>,
+    /// The last write, so that the next bytes are received while these are hashed and written. `None` only while it is
+    /// waited for, or after that was interrupted.
+    open: Option<JoinHandle<Result<Open>>>,
+    /// Tells by its end that the last write is over.
+    written: Receiver<()>,
     size: u64,
     blobs: PathBuf,
     hold: Option<Hold>,
 }
 
+impl Draft {
+    fn new(path: PathBuf, open: Open, size: u64, blobs: PathBuf, hold: Option<Hold>) -> Self {
+        Self { path, open: Some(spawn_blocking(|| Ok(open))), written: channel().1, size, blobs, hold }
+    }
+
+    /// The file, once all bytes are in it.
+    async fn open(&mut self) -> Result<Open> {
+        let last = self.open.take().ok_or_else(|| Error::internal("upload", "an earlier write was interrupted"))?;
+        last.await.map_err(|e| Error::internal("file task", e))?
+    }
+}
+
 impl Drop for Draft {
     fn drop(&mut self) {
         if self.hold.is_some() {
+            // Whoever goes on must find all bytes. This takes as long as one piece takes to write.
+            let _ = self.written.recv();
             return;
         }
         // After publishing there is nothing to remove; a failure here is cleared at the next open.
@@ -133,20 +161,17 @@ impl Drop for Draft {
 
 #[async_trait]
 impl Staged for Draft {
-    async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let interrupted = || Error::internal("upload", "an earlier write was interrupted");
-        let (mut file, mut hash) = self.open.take().ok_or_else(interrupted)?;
-        let bytes = bytes.to_vec();
-        let written = bytes.len() as u64;
-        self.open = Some(
-            blocking(move || {
-                file.write_all(&bytes).map_err(|e| io("writing a blob", &e))?;
-                hash.update(&bytes);
-                Ok((file, hash))
-            })
-            .await?,
-        );
-        self.size += written;
+    async fn write(&mut self, bytes: Vec<u8>) -> Result<()> {
+        let (mut file, mut hash) = self.open().await?;
+        self.size += bytes.len() as u64;
+        let (end, written) = channel();
+        self.written = written;
+        self.open = Some(spawn_blocking(move || {
+            let _end = end;
+            file.write_all(&bytes).map_err(|e| io("writing a blob", &e))?;
+            hash.update(&bytes);
+            Ok((file, hash))
+        }));
         Ok(())
     }
 
@@ -155,7 +180,7 @@ impl Staged for Draft {
     }
 
     async fn publish(mut self: Box<Self>, expected: Option<&str>) -> Result<String> {
-        let (file, hash) = self.open.take().ok_or_else(|| Error::internal("upload", "a write was interrupted"))?;
+        let (file, hash) = self.open().await?;
         // Whatever comes of it, there is nothing to go on with any more.
         self.hold = None;
         let digest: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
@@ -182,8 +207,7 @@ impl Blobs for Files {
     async fn stage(&self) -> Result<Box<dyn Staged>> {
         let path = self.dir.join("staging").join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
         let file = File::create_new(&path).map_err(|e| io("making a staging file", &e))?;
-        let (open, blobs) = (Some((file, Sha256::new())), self.dir.join("blobs"));
-        Ok(Box::new(Draft { path, open, size: 0, blobs, hold: None }))
+        Ok(Box::new(Draft::new(path, (file, Sha256::new()), 0, self.dir.join("blobs"), None)))
     }
 
     async fn resume(&self, key: &str) -> Result<Box<dyn Staged>> {
@@ -194,16 +218,16 @@ impl Blobs for Files {
         }
         let hold = Some(Hold { key: key.to_owned(), busy: self.busy.clone() });
         let (from, blobs) = (path.clone(), self.dir.join("blobs"));
-        let (file, hash, size) = blocking(move || {
+        let (open, size) = blocking(move || {
             let failed = |e: std::io::Error| io("going on with a blob", &e);
             let options = File::options().read(true).append(true).create(true).clone();
             let mut file = options.open(from).map_err(failed)?;
             let mut hash = Sha256::new();
             let size = std::io::copy(&mut file, &mut HashWriter(&mut hash)).map_err(failed)?;
-            Ok((file, hash, size))
+            Ok(((file, hash), size))
         })
         .await?;
-        Ok(Box::new(Draft { path, open: Some((file, hash)), size, blobs, hold }))
+        Ok(Box::new(Draft::new(path, open, size, blobs, hold)))
     }
 
     async fn kept(&self, key: &str) -> Result<u64> {

@@ -8,6 +8,8 @@ pub mod memory;
 pub mod sqlite;
 mod wakes;
 
+pub(in crate::lab) use files::digest;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,7 +128,8 @@ pub trait Log: Send + Sync {
 /// A blob under way; dropped before `publish`, it leaves nothing behind.
 #[async_trait]
 pub trait Staged: Send {
-    async fn write(&mut self, bytes: &[u8]) -> Result<()>;
+    /// Adds bytes. They may be on their way still when this returns; a failure then comes with the next call.
+    async fn write(&mut self, bytes: Vec<u8>) -> Result<()>;
     /// Bytes written so far.
     fn size(&self) -> u64;
     /// Publishes atomically and durably under the SHA-256 of what was written, in hexadecimal, which is returned.

@@ -30,7 +30,10 @@ pub(super) fn quantized(block: &mut [i32; 64], divisors: &[i32; 64]) {
     for (value, divisor) in block.iter_mut().zip(divisors) {
         // The transform is 8 times too large; halves are rounded away from zero.
         let (divisor8, half) = (8 * divisor, 4 * divisor);
-        *value = value.signum() * ((value.abs() + half) / divisor8) * divisor;
+        // Most are small, and dividing is slow.
+        let size = value.abs() + half;
+        let steps = if size < divisor8 { 0 } else { size / divisor8 };
+        *value = value.signum() * steps * divisor;
     }
     columns(block, |column| {
         // Mostly only the mean is left.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::filter::{Border, Field, Tap, correlate, gaussian};
+use super::filter::{Border, Field, Tap, correlate_mirrored, gaussian};
 use super::{Corruption, IMAGENET_C, Severity};
 use crate::error::Result;
 use crate::probe::Probe;
@@ -37,7 +37,7 @@ impl Corruption for DefocusBlur {
 
     fn corrupt(&self, image: &mut Pixels, _: &mut Rng) -> Result<()> {
         let (radius, softness) = self.severity.of(&DISK, image);
-        correlate(&Field::from(&*image), &disk(radius, softness), Border::Reflect101).truncate_into(image);
+        correlate_mirrored(&Field::from(&*image), &disk(radius, softness), Border::Reflect101).truncate_into(image);
         Ok(())
     }
 }

@@ -4,51 +4,54 @@ use super::filter::{Border, Field, Tap, correlate};
 
 /// Whether each place is on an edge (Canny, 1986): local maxima of the gradient above `high`, and those above `low`
 /// that touch them. Gradients are Sobel's in 3x3, their strength |dx| + |dy|.
+#[allow(clippy::cast_possible_wrap)]
 pub(super) fn canny(field: &Field, low: f32, high: f32) -> Vec<bool> {
     let sobel = |taps: [(isize, isize, f32); 6]| {
         correlate(field, &taps.map(|(dy, dx, weight)| Tap { dy, dx, weight }), Border::Nearest).data
     };
     let across = sobel([(-1, -1, -1.0), (0, -1, -2.0), (1, -1, -1.0), (-1, 1, 1.0), (0, 1, 2.0), (1, 1, 1.0)]);
     let down = sobel([(-1, -1, -1.0), (-1, 0, -2.0), (-1, 1, -1.0), (1, -1, 1.0), (1, 0, 2.0), (1, 1, 1.0)]);
-    let strength: Vec<f32> = across.iter().zip(&down).map(|(x, y)| x.abs() + y.abs()).collect();
-    let (height, width) = (field.height, field.width);
-    // Nothing is beyond the edge of the picture.
-    let at = |i: usize, dy: isize, dx: isize| {
-        let (y, x) = ((i / width).checked_add_signed(dy), (i % width).checked_add_signed(dx));
-        Some((y.filter(|y| *y < height)?, x.filter(|x| *x < width)?)).map(|(y, x)| y * width + x)
-    };
-    let peak = |i: usize| {
-        let (x, y) = (across[i], down[i]);
-        // Tangents of 22.5 and 67.5 degrees part the four directions in which the neighbours are asked.
-        let (dy, dx) = match () {
-            () if y.abs() < 0.414_213_57 * x.abs() => (0, 1),
-            () if y.abs() > 2.414_213_7 * x.abs() => (1, 0),
-            () if (x < 0.0) == (y < 0.0) => (1, 1),
-            () => (1, -1),
-        };
-        let neighbour = |sign: isize| at(i, sign * dy, sign * dx).map_or(0.0, |n| strength[n]);
-        // Of two equal neighbours the first wins on straight directions, none on slanted ones.
-        let straight = dy == 0 || dx == 0;
-        strength[i] > neighbour(-1) && (strength[i] > neighbour(1) || (straight && strength[i] >= neighbour(1)))
-    };
-    let candidate: Vec<bool> = (0..strength.len()).map(|i| strength[i] > low && peak(i)).collect();
+    // One place on all sides where nothing is, so that every neighbour is somewhere.
+    let (height, width, stride) = (field.height, field.width, field.width + 2);
+    let mut strength = vec![0f32; (height + 2) * stride];
+    let places = || (0..height).flat_map(|y| (0..width).map(move |x| (y * width + x, (y + 1) * stride + x + 1)));
+    places().for_each(|(i, at)| strength[at] = across[i].abs() + down[i].abs());
+    let mut candidate = vec![false; strength.len()];
+    for (i, at) in places().filter(|(_, at)| strength[*at] > low) {
+        candidate[at] = is_peak(&strength, at, stride, across[i], down[i]);
+    }
     let mut edge = vec![false; strength.len()];
-    let mut open: Vec<usize> = (0..strength.len()).filter(|&i| candidate[i] && strength[i] > high).collect();
-    open.iter().for_each(|&i| edge[i] = true);
-    while let Some(i) = open.pop() {
-        for (dy, dx) in (-1..=1).flat_map(|dy| (-1..=1).map(move |dx| (dy, dx))) {
-            if let Some(next) = at(i, dy, dx).filter(|&n| candidate[n] && !edge[n]) {
-                edge[next] = true;
-                open.push(next);
+    let mut open: Vec<usize> = (0..strength.len()).filter(|&at| candidate[at] && strength[at] > high).collect();
+    open.iter().for_each(|&at| edge[at] = true);
+    while let Some(at) = open.pop() {
+        for row in [at - stride, at, at + stride] {
+            for next in row - 1..=row + 1 {
+                if candidate[next] && !edge[next] {
+                    edge[next] = true;
+                    open.push(next);
+                }
             }
         }
     }
-    edge
+    (1..=height).flat_map(|y| edge[y * stride + 1..][..width].iter().copied()).collect()
+}
+
+/// Whether no neighbour along the gradient (x, y) is stronger.
+fn is_peak(strength: &[f32], at: usize, stride: usize, x: f32, y: f32) -> bool {
+    // Tangents of 22.5 and 67.5 degrees part the four directions in which the neighbours are asked.
+    let (step, straight) = match () {
+        () if y.abs() < 0.414_213_57 * x.abs() => (1, true),
+        () if y.abs() > 2.414_213_7 * x.abs() => (stride, true),
+        () if (x < 0.0) == (y < 0.0) => (stride + 1, false),
+        () => (stride - 1, false),
+    };
+    let (here, before, after) = (strength[at], strength[at - step], strength[at + step]);
+    // Of two equal neighbours the first wins on straight directions, none on slanted ones.
+    here > before && (here > after || (straight && here >= after))
 }
 
 /// The steps of the distance in 5x5 (Borgefors, 1986) to places already seen, and their lengths.
 const STEPS: [(isize, isize, f32); 8] = [
-    (0, -1, 1.0),
     (-1, 0, 1.0),
     (-1, -1, 1.4),
     (-1, 1, 1.4),
@@ -56,25 +59,30 @@ const STEPS: [(isize, isize, f32); 8] = [
     (-2, 1, 2.1969),
     (-1, -2, 2.1969),
     (-1, 2, 2.1969),
+    // The place just seen comes last, so that a processor need not wait for it.
+    (0, -1, 1.0),
 ];
 
 /// The distance of each place to the nearest edge, nearly Euclidean; large without any edge.
+#[allow(clippy::cast_possible_wrap)]
 pub(super) fn distance(edge: &[bool], height: usize, width: usize) -> Field {
-    let mut edge = edge.iter();
-    let mut field = Field::fill(height, width, || if edge.next() == Some(&true) { 0.0 } else { 1e6 });
-    // Once forwards and once backwards, where all steps are turned round.
-    for sign in [1, -1] {
-        for number in 0..height * width {
-            let i = if sign == 1 { number } else { height * width - 1 - number };
-            let nearer = STEPS.iter().filter_map(|(dy, dx, length)| {
-                let y = (i / width).checked_add_signed(sign * dy).filter(|y| *y < height)?;
-                let x = (i % width).checked_add_signed(sign * dx).filter(|x| *x < width)?;
-                Some(field.data[y * width + x] + length)
-            });
-            field.data[i] = nearer.fold(field.data[i], f32::min);
-        }
+    // Two places on all sides that are far from everything, so that every step leads somewhere.
+    let stride = width + 4;
+    let mut far = vec![1e6f32; (height + 4) * stride];
+    let rows: Vec<usize> = (0..height).map(|y| (y + 2) * stride + 2).collect();
+    for (row, edge) in rows.iter().zip(edge.chunks(width)) {
+        far[*row..*row + width].iter_mut().zip(edge).filter(|(_, edge)| **edge).for_each(|(far, _)| *far = 0.0);
     }
-    field
+    let steps = STEPS.map(|(dy, dx, length)| (dy * stride as isize + dx, length));
+    let mut nearer = |at: usize, sign: isize| {
+        let by = |best: f32, (step, length): &(isize, f32)| best.min(far[at.wrapping_add_signed(sign * step)] + length);
+        far[at] = steps.iter().fold(far[at], by);
+    };
+    // Once forwards and once backwards, where all steps are turned round.
+    rows.iter().for_each(|row| (0..width).for_each(|x| nearer(row + x, 1)));
+    rows.iter().rev().for_each(|row| (0..width).rev().for_each(|x| nearer(row + x, -1)));
+    let data = rows.iter().flat_map(|row| far[*row..*row + width].iter().copied()).collect();
+    Field { height, width, channels: 1, data }
 }
 
 /// Spreads whole numbers 0 to 255 so that all are about equally frequent; a single one stays.

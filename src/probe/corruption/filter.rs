@@ -85,6 +85,45 @@ pub(super) struct Tap {
 /// Samples that are summed together: they stay in registers over all taps.
 const BLOCK: usize = 32;
 
+/// The weighted sums of samples at offsets from the start of `from`, for a row of sums.
+fn add_up(from: &[f32], offsets: &[(usize, f32)], row: &mut [f32]) {
+    for (i, block) in row.chunks_mut(BLOCK).enumerate() {
+        let from = &from[i * BLOCK..];
+        let mut sums = [0f32; BLOCK];
+        for &(offset, weight) in offsets {
+            for (sum, sample) in sums.iter_mut().zip(&from[offset..offset + BLOCK]) {
+                *sum += weight * sample;
+            }
+        }
+        block.copy_from_slice(&sums[..block.len()]);
+    }
+}
+
+/// As [`correlate`], for taps that are the same above and below: those above (`dy < 0`) are not asked for but taken to
+/// be the ones below, which halves the work.
+#[allow(clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+pub(super) fn correlate_mirrored(field: &Field, taps: &[Tap], border: Border) -> Field {
+    let reach = |of: fn(&Tap) -> isize| taps.iter().map(|t| of(t).unsigned_abs()).max().unwrap_or(0);
+    let (up, left) = (reach(|t| t.dy), reach(|t| t.dx));
+    let (padded, stride) = pad(field, up, left, border);
+    let below = taps.iter().filter(|t| t.dy >= 0);
+    let offset = |t: &Tap| t.dy as usize * stride + (t.dx + left as isize) as usize * field.channels;
+    let offsets: Vec<(usize, f32)> = below.map(|t| (offset(t), t.weight)).collect();
+    // The row itself, then for each distance the rows above and below together.
+    let mut folded = vec![0f32; (up + 1) * stride + BLOCK];
+    let mut result = field.clone();
+    for y in 0..field.height {
+        let row = |dy: usize| &padded[(y + dy) * stride..][..stride];
+        folded[..stride].copy_from_slice(row(up));
+        for (dy, sums) in folded[stride..].chunks_exact_mut(stride).take(up).enumerate() {
+            let (above, below) = (row(up - dy - 1), row(up + dy + 1));
+            sums.iter_mut().zip(above.iter().zip(below)).for_each(|(sum, (a, b))| *sum = a + b);
+        }
+        add_up(&folded, &offsets, &mut result.data[field.row(y)]);
+    }
+    result
+}
+
 /// Every sample as the weighted sum of those around it, channel by channel.
 #[allow(clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 pub(super) fn correlate(field: &Field, taps: &[Tap], border: Border) -> Field {
@@ -98,16 +137,7 @@ pub(super) fn correlate(field: &Field, taps: &[Tap], border: Border) -> Field {
     let offsets: Vec<(usize, f32)> = taps.iter().map(offset).collect();
     let mut result = field.clone();
     for y in 0..field.height {
-        for (i, block) in result.data[field.row(y)].chunks_mut(BLOCK).enumerate() {
-            let from = &padded[y * stride + i * BLOCK..];
-            let mut sums = [0f32; BLOCK];
-            for &(offset, weight) in &offsets {
-                for (sum, sample) in sums.iter_mut().zip(&from[offset..offset + BLOCK]) {
-                    *sum += weight * sample;
-                }
-            }
-            block.copy_from_slice(&sums[..block.len()]);
-        }
+        add_up(&padded[y * stride..], &offsets, &mut result.data[field.row(y)]);
     }
     result
 }
@@ -137,7 +167,7 @@ pub(super) fn gaussian(field: &Field, sigma: [f64; 2], truncate: f64, border: Bo
     let [down, across] = sigma.map(|sigma| bell(sigma, truncate));
     let down: Vec<Tap> = down.iter().map(|&(dy, weight)| Tap { dy, dx: 0, weight }).collect();
     let across: Vec<Tap> = across.iter().map(|&(dx, weight)| Tap { dy: 0, dx, weight }).collect();
-    correlate(&correlate(field, &down, border), &across, border)
+    correlate(&correlate_mirrored(field, &down, border), &across, border)
 }
 
 /// Offsets and weights of a normalised Gaussian.
@@ -150,27 +180,43 @@ fn bell(sigma: f64, truncate: f64) -> Vec<(isize, f32)> {
     (-radius..=radius).map(|i| (i, if radius == 0 { 1.0 } else { (weight(i) / total) as f32 })).collect()
 }
 
-/// Every pixel from the place that `from` says (row and column), by linear interpolation; what lies beyond the edge is
-/// reflected.
-#[allow(clippy::cast_possible_truncation)]
-pub(super) fn warped(field: &Field, border: Border, mut from: impl FnMut(usize, usize) -> [f32; 2]) -> Field {
+/// Every pixel from the place that `from` says (row and column), by linear interpolation.
+pub(super) fn warped(field: &Field, border: Border, from: impl FnMut(usize, usize) -> [f32; 2]) -> Field {
     let mut result = field.clone();
-    let (width, channels) = (field.width, field.channels);
-    for (i, pixel) in result.data.chunks_mut(channels).enumerate() {
-        let [y, x] = from(i / width, i % width);
-        let (top, left) = (y.floor(), x.floor());
-        let rows = [0, 1].map(|d| border.at(top as isize + d, field.height) * width);
-        let columns = [0, 1].map(|d| border.at(left as isize + d, width));
-        let (down, right) = (y - top, x - left);
-        let [[a, b], [c, d]] =
-            rows.map(|row| columns.map(|column| &field.data[(row + column) * channels..][..channels]));
-        for (channel, sample) in pixel.iter_mut().enumerate() {
-            let upper = a[channel] + right * (b[channel] - a[channel]);
-            let lower = c[channel] + right * (d[channel] - c[channel]);
-            *sample = upper + down * (lower - upper);
-        }
+    match field.channels {
+        1 => warp::<1>(field, border, from, &mut result.data),
+        _ => warp::<3>(field, border, from, &mut result.data),
     }
     result
+}
+
+fn warp<const C: usize>(
+    field: &Field,
+    border: Border,
+    mut from: impl FnMut(usize, usize) -> [f32; 2],
+    result: &mut [f32],
+) {
+    let (pixels, width) = (field.data.as_chunks::<C>().0, field.width);
+    for (y, row) in result.as_chunks_mut::<C>().0.chunks_mut(width).enumerate() {
+        for (x, pixel) in row.iter_mut().enumerate() {
+            let [(top, down), (left, right)] = from(y, x).map(whole_and_part);
+            let rows = [0, 1].map(|d| border.at(top + d, field.height) * width);
+            let columns = [0, 1].map(|d| border.at(left + d, width));
+            let [[a, b], [c, d]] = rows.map(|row| columns.map(|column| &pixels[row + column]));
+            *pixel = std::array::from_fn(|i| {
+                let (upper, lower) = (a[i] + right * (b[i] - a[i]), c[i] + right * (d[i] - c[i]));
+                upper + down * (lower - upper)
+            });
+        }
+    }
+}
+
+/// The next lower whole number, and what is left. (`f32::floor` is a call on the oldest x86 machines.)
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+fn whole_and_part(value: f32) -> (isize, f32) {
+    let cut = value as i32;
+    let whole = if cut as f32 > value { cut - 1 } else { cut };
+    (whole as isize, value - whole as f32)
 }
 
 /// Half a Gaussian along a line at `angle` degrees from the right, downwards: the smear of a moving camera, as in the

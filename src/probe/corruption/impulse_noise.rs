@@ -32,15 +32,31 @@ const SHARE: [[f64; 5]; 3] =
 impl Corruption for ImpulseNoise {
     type Input = Pixels;
 
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     fn corrupt(&self, image: &mut Pixels, rng: &mut Rng) -> Result<()> {
         let share = self.severity.of(&SHARE, image);
-        for sample in &mut image.data {
-            match rng.uniform() {
-                u if u < share / 2.0 => *sample = 255,
-                u if u < share => *sample = 0,
-                _ => {}
-            }
+        // When each sample is lost with the same probability, the gaps between lost ones are geometric.
+        let scale = (1.0 - share).ln().recip();
+        let gap = |rng: &mut Rng| ((1.0 - rng.uniform()).ln() * scale) as usize;
+        let mut at = gap(rng);
+        while let Some(sample) = image.data.get_mut(at) {
+            *sample = if rng.bits() >> 63 == 0 { 0 } else { 255 };
+            at += 1 + gap(rng);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_is_the_tables_and_half_of_it_is_white() {
+        let mut image = Pixels::new(200, 200, 1, vec![128; 40_000]).unwrap();
+        let strong = ImpulseNoise { severity: Severity::try_from(5).unwrap() };
+        strong.corrupt(&mut image, &mut Rng::new(1, "impulse_noise", "0", 0)).unwrap();
+        let count = |value| image.data.iter().filter(|v| **v == value).count() as f64 / 40_000.0;
+        assert!((count(0) - 0.135).abs() < 0.01 && (count(255) - 0.135).abs() < 0.01);
     }
 }

@@ -63,9 +63,22 @@ struct Plane {
 }
 
 impl Plane {
-    /// The sample at a place, or the nearest where that lies beyond the lower right edges.
-    fn at(&self, y: usize, x: usize) -> u8 {
-        self.data[y.min(self.height - 1) * self.width + x.min(self.width - 1)]
+    /// A row, or the last one for those below it.
+    fn row(&self, y: usize) -> &[u8] {
+        &self.data[y.min(self.height - 1) * self.width..][..self.width]
+    }
+
+    /// The 8x8 samples from there on, less 128; rows and columns beyond the edge repeat it.
+    fn block(&self, top: usize, left: usize) -> [i32; 64] {
+        let mut block = [0; 64];
+        for (i, row) in block.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            let samples = &self.row(top + i)[left..];
+            match samples.first_chunk::<8>() {
+                Some(samples) => *row = samples.map(|v| i32::from(v) - 128),
+                None => *row = std::array::from_fn(|x| i32::from(samples[x.min(samples.len() - 1)]) - 128),
+            }
+        }
+        block
     }
 }
 
@@ -73,15 +86,12 @@ impl Plane {
 fn lose(plane: &mut Plane, divisors: &[i32; 64]) {
     for top in (0..plane.height).step_by(8) {
         for left in (0..plane.width).step_by(8) {
-            let mut block: [i32; 64] = std::array::from_fn(|i| i32::from(plane.at(top + i / 8, left + i % 8)) - 128);
+            let mut block = plane.block(top, left);
             dct::quantized(&mut block, divisors);
+            let width = (plane.width - left).min(8);
             for (i, row) in block.as_chunks::<8>().0.iter().enumerate().take(plane.height - top) {
-                let start = (top + i) * plane.width + left;
-                let end = start + (plane.width - left).min(8);
-                plane.data[start..end]
-                    .iter_mut()
-                    .zip(row)
-                    .for_each(|(to, from)| *to = (from + 128).clamp(0, 255) as u8);
+                let samples = &mut plane.data[(top + i) * plane.width + left..][..width];
+                samples.iter_mut().zip(row).for_each(|(to, from)| *to = (from + 128).clamp(0, 255) as u8);
             }
         }
     }
@@ -90,37 +100,39 @@ fn lose(plane: &mut Plane, divisors: &[i32; 64]) {
 /// Half the size by averaging 2x2; what is cut is 1/4 and 2/4 in turn, as in libjpeg, so that nothing drifts.
 fn halved(full: &Plane) -> Plane {
     let (height, width) = (full.height.div_ceil(2), full.width.div_ceil(2));
-    let half = |i: usize| {
-        let (y, x) = (i / width, i % width);
-        let sum: u32 =
-            [(0, 0), (0, 1), (1, 0), (1, 1)].iter().map(|(dy, dx)| u32::from(full.at(2 * y + dy, 2 * x + dx))).sum();
-        ((sum + 1 + x as u32 % 2) >> 2) as u8
-    };
-    Plane { height, width, data: (0..height * width).map(half).collect() }
+    let mut data = Vec::with_capacity(height * width);
+    for y in 0..height {
+        let (upper, lower) = (full.row(2 * y), full.row(2 * y + 1));
+        data.extend((0..width).map(|x| {
+            let (left, right) = (2 * x, (2 * x + 1).min(full.width - 1));
+            let sum: u32 = [upper[left], upper[right], lower[left], lower[right]].map(u32::from).iter().sum();
+            ((sum + 1 + x as u32 % 2) >> 2) as u8
+        }));
+    }
+    Plane { height, width, data }
 }
 
 /// Twice the size, each sample 9/16 of the nearest and the rest of its three neighbours (libjpeg's fancy upsampling).
 fn doubled(half: &Plane, height: usize, width: usize) -> Plane {
-    // As in libjpeg, very narrow pictures only repeat samples.
-    if half.width <= 2 {
-        let data = (0..height * width).map(|i| half.at(i / width / 2, i % width / 2)).collect();
-        return Plane { height, width, data };
-    }
-    let mut data = Vec::with_capacity(height * width);
+    let mut data = Vec::with_capacity(height * width + 1);
+    let last = half.width - 1;
     let mut columns = vec![0u16; half.width];
     for y in 0..height {
-        let near = y / 2;
-        let far = if y % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(half.height - 1) };
-        let row = |y: usize| &half.data[y * half.width..][..half.width];
-        for (column, (near, far)) in columns.iter_mut().zip(row(near).iter().zip(row(far))) {
+        let near = half.row(y / 2);
+        let far = half.row(if y % 2 == 0 { (y / 2).saturating_sub(1) } else { y / 2 + 1 });
+        for (column, (near, far)) in columns.iter_mut().zip(near.iter().zip(far)) {
             *column = 3 * u16::from(*near) + u16::from(*far);
         }
-        data.extend((0..width).map(|x| {
-            let near = x / 2;
-            let (far, round) =
-                if x % 2 == 0 { (near.saturating_sub(1), 8) } else { ((near + 1).min(half.width - 1), 7) };
-            ((3 * columns[near] + columns[far] + round) >> 4) as u8
-        }));
+        for (x, near) in columns.iter().enumerate() {
+            let (left, right) = (columns[x.saturating_sub(1)], columns[(x + 1).min(last)]);
+            data.extend([((3 * near + left + 8) >> 4) as u8, ((3 * near + right + 7) >> 4) as u8]);
+        }
+        // An odd width has no use for the last one.
+        data.truncate((y + 1) * width);
+    }
+    // As in libjpeg, very narrow pictures only repeat samples.
+    if half.width <= 2 {
+        data = (0..height * width).map(|i| half.row(i / width / 2)[i % width / 2]).collect();
     }
     Plane { height, width, data }
 }

@@ -45,11 +45,16 @@ impl Corruption for ShotNoise {
     }
 }
 
+/// Into how many parts a table is cut.
+const PARTS: f64 = 32.0;
+
 /// A Poisson distribution as a table of its cumulative probabilities, drawn from by inversion.
 struct Poisson {
     /// The count of the first entry; what lies below has a probability under 1e-15.
     first: f64,
     cumulative: Vec<f64>,
+    /// Where to begin to look, for each equal part of the unit interval.
+    starts: [usize; PARTS as usize],
 }
 
 impl Poisson {
@@ -57,7 +62,7 @@ impl Poisson {
     fn new(mean: f64) -> Self {
         // The largest table has a mean of 500, where exp(-mean) is still a normal number.
         let (mut probability, mut sum, mut count) = ((-mean).exp(), 0.0, 0.0);
-        let (mut first, mut cumulative) = (0.0, Vec::new());
+        let (mut first, mut cumulative) = (0.0, Vec::with_capacity(64));
         loop {
             sum += probability;
             if sum > 1e-15 {
@@ -66,17 +71,27 @@ impl Poisson {
                 first = count + 1.0;
             }
             if count > mean && probability < 1e-15 {
-                return Self { first, cumulative };
+                break;
             }
             count += 1.0;
             probability *= mean / count;
         }
+        let mut start = 0;
+        let starts = std::array::from_fn(|part| {
+            while start < cumulative.len() && cumulative[start] <= part as f64 / PARTS {
+                start += 1;
+            }
+            start
+        });
+        Self { first, cumulative, starts }
     }
 
-    #[allow(clippy::cast_precision_loss)]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
     fn draw(&self, rng: &mut Rng) -> f64 {
         let uniform = rng.uniform();
-        self.first + self.cumulative.partition_point(|&sum| sum <= uniform) as f64
+        let start = self.starts[(uniform * PARTS) as usize];
+        let further = self.cumulative[start..].iter().take_while(|&&sum| sum <= uniform).count();
+        self.first + (start + further) as f64
     }
 }
 

@@ -61,11 +61,10 @@ impl Corruption for Snow {
         let flakes = flakes(image, parameters, rng);
         let kept = parameters[6] as f32;
         let mut snowy = Field::from(&*image);
-        let (width, last) = (image.width, image.height * image.width - 1);
-        for (i, pixel) in snowy.data.chunks_mut(image.channels).enumerate() {
+        let falling = flakes.iter().zip(flakes.iter().rev());
+        for (pixel, (flake, turned)) in snowy.data.chunks_mut(image.channels).zip(falling) {
             let grey = if let [r, g, b] = *pixel { 0.299 * r + 0.587 * g + 0.114 * b } else { pixel[0] };
-            let at = |i: usize| flakes.data[i / width * flakes.width + i % width];
-            let fallen = 255.0 * (at(i) + at(last - i));
+            let fallen = flake + turned;
             let pale = grey * 1.5 + 127.5;
             pixel.iter_mut().for_each(|v| *v = kept * *v + (1.0 - kept) * v.max(pale) + fallen);
         }
@@ -74,16 +73,17 @@ impl Corruption for Snow {
     }
 }
 
-/// The fallen flakes, 0 to 1 in 255 steps; at least as large as the picture.
+/// The fallen flakes in the size of the picture: whole numbers 0 to 255.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn flakes(image: &Pixels, [mean, sigma, zoom, threshold, radius, smear, _]: [f64; 7], rng: &mut Rng) -> Field {
+fn flakes(image: &Pixels, [mean, sigma, zoom, threshold, radius, smear, _]: [f64; 7], rng: &mut Rng) -> Vec<f32> {
     // Only the middle is drawn, since only it is enlarged.
     let (height, width) = (extent(image.height, zoom).1, extent(image.width, zoom).1);
     let mut flakes = enlarged(&Field::fill(height, width, || (mean + sigma * rng.normal()) as f32), zoom);
     let floor = threshold as f32;
     flakes.data.iter_mut().for_each(|v| *v = if *v < floor { 0.0 } else { v.min(1.0) });
     let line = line(radius as usize, smear, rng.range(-135.0, -45.0), Some([flakes.height, flakes.width]));
-    let mut fallen = correlate(&flakes, &line, Border::Nearest);
-    fallen.data.iter_mut().for_each(|v| *v = (*v * 255.0).round() / 255.0);
-    fallen
+    let fallen = correlate(&flakes, &line, Border::Nearest);
+    let rows = (0..image.height).flat_map(|y| &fallen.data[fallen.row(y)][..image.width]);
+    // Rounded by cutting, for none is negative.
+    rows.map(|flake| f32::from((flake * 255.0 + 0.5) as u8)).collect()
 }

@@ -95,9 +95,15 @@ fn add_noise(field: &mut Field, size: f64, amplitude: f32, ridged: bool, rng: &m
         let (upper, lower) = (&noise[knot * width..], &noise[(knot + 1) * width..]);
         mixed.iter_mut().zip(upper.iter().zip(lower)).for_each(|(m, (u, l))| *m = u + part * (l - u));
         let row = field.row(y);
-        for (sample, (knot, part)) in field.data[row].iter_mut().zip(&columns) {
-            let value = mixed[*knot] + part * (mixed[knot + 1] - mixed[*knot]);
-            *sample += amplitude * if ridged { (RIDGE - value.abs()) * RIDGED } else { value * SMOOTH };
+        let values = columns.iter().map(|(knot, part)| {
+            let [left, right] = mixed[*knot..].first_chunk().copied().unwrap_or_default();
+            left + part * (right - left)
+        });
+        let samples = field.data[row].iter_mut().zip(values);
+        if ridged {
+            samples.for_each(|(sample, value)| *sample += amplitude * RIDGED * (RIDGE - value.abs()));
+        } else {
+            samples.for_each(|(sample, value)| *sample += amplitude * SMOOTH * value);
         }
     }
 }

@@ -195,10 +195,19 @@ class Verdict(_message.Message):
     def __init__(self, case_id: _Optional[str] = ..., check: _Optional[str] = ..., check_index: _Optional[int] = ..., probe: _Optional[str] = ..., params: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., reason: _Optional[str] = ..., label: _Optional[float] = ..., predicted_clean: _Optional[float] = ..., predicted: _Optional[float] = ..., measures: _Optional[_Mapping[str, float]] = ..., seed: _Optional[int] = ..., case_index: _Optional[int] = ...) -> None: ...
 
 class VerdictBatch(_message.Message):
-    __slots__ = ("verdicts",)
+    __slots__ = ("verdicts", "tags")
+    class TagsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: _types_pb2.Tags
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[_Union[_types_pb2.Tags, _Mapping]] = ...) -> None: ...
     VERDICTS_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
     verdicts: _containers.RepeatedCompositeFieldContainer[Verdict]
-    def __init__(self, verdicts: _Optional[_Iterable[_Union[Verdict, _Mapping]]] = ...) -> None: ...
+    tags: _containers.MessageMap[int, _types_pb2.Tags]
+    def __init__(self, verdicts: _Optional[_Iterable[_Union[Verdict, _Mapping]]] = ..., tags: _Optional[_Mapping[int, _types_pb2.Tags]] = ...) -> None: ...
 
 class Finding(_message.Message):
     __slots__ = ("kind", "check", "message", "details")
@@ -415,7 +424,7 @@ class ListArtifactsRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class Artifact(_message.Message):
-    __slots__ = ("name", "check_index", "array", "first_case", "data_type", "shape", "size_bytes", "sha256")
+    __slots__ = ("name", "check_index", "array", "first_case", "data_type", "shape", "size_bytes", "sha256", "rows_per_case")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CHECK_INDEX_FIELD_NUMBER: _ClassVar[int]
     ARRAY_FIELD_NUMBER: _ClassVar[int]
@@ -424,6 +433,7 @@ class Artifact(_message.Message):
     SHAPE_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
+    ROWS_PER_CASE_FIELD_NUMBER: _ClassVar[int]
     name: str
     check_index: int
     array: str
@@ -432,7 +442,8 @@ class Artifact(_message.Message):
     shape: _containers.RepeatedScalarFieldContainer[int]
     size_bytes: int
     sha256: str
-    def __init__(self, name: _Optional[str] = ..., check_index: _Optional[int] = ..., array: _Optional[str] = ..., first_case: _Optional[int] = ..., data_type: _Optional[_Union[_types_pb2.DataType, str]] = ..., shape: _Optional[_Iterable[int]] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
+    rows_per_case: int
+    def __init__(self, name: _Optional[str] = ..., check_index: _Optional[int] = ..., array: _Optional[str] = ..., first_case: _Optional[int] = ..., data_type: _Optional[_Union[_types_pb2.DataType, str]] = ..., shape: _Optional[_Iterable[int]] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., rows_per_case: _Optional[int] = ...) -> None: ...
 
 class ListArtifactsResponse(_message.Message):
     __slots__ = ("artifacts",)

@@ -25,21 +25,23 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x61ssay/v1/types.proto\x12\x08\x61ssay.v1\x1a\x1cgoogle/protobuf/struct.proto\"Z\n\x06Tensor\x12%\n\tdata_type\x18\x01 \x01(\x0e\x32\x12.assay.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0c\n\x04text\x18\x04 \x03(\t\"E\n\x05Value\x12\"\n\x06tensor\x18\x01 \x01(\x0b\x32\x10.assay.v1.TensorH\x00\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05value\"1\n\x05\x43lass\x12\x0f\n\x05index\x18\x01 \x01(\x04H\x00\x12\x0e\n\x04name\x18\x02 \x01(\tH\x00\x42\x07\n\x05\x63lass\"R\n\x0b\x43lassAnswer\x12\x1e\n\x05label\x18\x01 \x01(\x0b\x32\x0f.assay.v1.Class\x12#\n\nacceptable\x18\x02 \x03(\x0b\x32\x0f.assay.v1.Class\".\n\x03Tag\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\x01H\x00\x42\x05\n\x03tag\"\xa7\x02\n\x04\x43\x61se\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x06inputs\x18\x02 \x03(\x0b\x32\x1a.assay.v1.Case.InputsEntry\x12&\n\x05\x63lass\x18\x03 \x01(\x0b\x32\x15.assay.v1.ClassAnswerH\x00\x12\x0f\n\x05value\x18\x04 \x01(\x01H\x00\x12&\n\x04tags\x18\x05 \x03(\x0b\x32\x18.assay.v1.Case.TagsEntry\x1a>\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1e\n\x05value\x18\x02 \x01(\x0b\x32\x0f.assay.v1.Value:\x02\x38\x01\x1a:\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1c\n\x05value\x18\x02 \x01(\x0b\x32\r.assay.v1.Tag:\x02\x38\x01\x42\n\n\x08\x65xpected\"L\n\x05\x43heck\x12\x0c\n\x04spec\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\'\n\x06params\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct*\xbc\x01\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x01\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT64\x10\x02\x12\x13\n\x0f\x44\x41TA_TYPE_INT32\x10\x03\x12\x13\n\x0f\x44\x41TA_TYPE_INT64\x10\x04\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x05\x12\x12\n\x0e\x44\x41TA_TYPE_BOOL\x10\x06\x12\x14\n\x10\x44\x41TA_TYPE_STRING\x10\x07*\x83\x01\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41\x43\x43\x45SS_LABEL\x10\x01\x12\x10\n\x0c\x41\x43\x43\x45SS_SCORE\x10\x02\x12\x13\n\x0f\x41\x43\x43\x45SS_GRADIENT\x10\x03\x12\x14\n\x10\x41\x43\x43\x45SS_INTERNALS\x10\x04\x12\x12\n\x0e\x41\x43\x43\x45SS_WEIGHTS\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x61ssay/v1/types.proto\x12\x08\x61ssay.v1\x1a\x1cgoogle/protobuf/struct.proto\"Z\n\x06Tensor\x12%\n\tdata_type\x18\x01 \x01(\x0e\x32\x12.assay.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0c\n\x04text\x18\x04 \x03(\t\"E\n\x05Value\x12\"\n\x06tensor\x18\x01 \x01(\x0b\x32\x10.assay.v1.TensorH\x00\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05value\"1\n\x05\x43lass\x12\x0f\n\x05index\x18\x01 \x01(\x04H\x00\x12\x0e\n\x04name\x18\x02 \x01(\tH\x00\x42\x07\n\x05\x63lass\"R\n\x0b\x43lassAnswer\x12\x1e\n\x05label\x18\x01 \x01(\x0b\x32\x0f.assay.v1.Class\x12#\n\nacceptable\x18\x02 \x03(\x0b\x32\x0f.assay.v1.Class\".\n\x03Tag\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\x01H\x00\x42\x05\n\x03tag\"j\n\x04Tags\x12&\n\x04tags\x18\x01 \x03(\x0b\x32\x18.assay.v1.Tags.TagsEntry\x1a:\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1c\n\x05value\x18\x02 \x01(\x0b\x32\r.assay.v1.Tag:\x02\x38\x01\"\xa7\x02\n\x04\x43\x61se\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x06inputs\x18\x02 \x03(\x0b\x32\x1a.assay.v1.Case.InputsEntry\x12&\n\x05\x63lass\x18\x03 \x01(\x0b\x32\x15.assay.v1.ClassAnswerH\x00\x12\x0f\n\x05value\x18\x04 \x01(\x01H\x00\x12&\n\x04tags\x18\x05 \x03(\x0b\x32\x18.assay.v1.Case.TagsEntry\x1a>\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1e\n\x05value\x18\x02 \x01(\x0b\x32\x0f.assay.v1.Value:\x02\x38\x01\x1a:\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1c\n\x05value\x18\x02 \x01(\x0b\x32\r.assay.v1.Tag:\x02\x38\x01\x42\n\n\x08\x65xpected\"L\n\x05\x43heck\x12\x0c\n\x04spec\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\'\n\x06params\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct*\xbc\x01\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x01\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT64\x10\x02\x12\x13\n\x0f\x44\x41TA_TYPE_INT32\x10\x03\x12\x13\n\x0f\x44\x41TA_TYPE_INT64\x10\x04\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x05\x12\x12\n\x0e\x44\x41TA_TYPE_BOOL\x10\x06\x12\x14\n\x10\x44\x41TA_TYPE_STRING\x10\x07*\x83\x01\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41\x43\x43\x45SS_LABEL\x10\x01\x12\x10\n\x0c\x41\x43\x43\x45SS_SCORE\x10\x02\x12\x13\n\x0f\x41\x43\x43\x45SS_GRADIENT\x10\x03\x12\x14\n\x10\x41\x43\x43\x45SS_INTERNALS\x10\x04\x12\x12\n\x0e\x41\x43\x43\x45SS_WEIGHTS\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'assay.v1.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_TAGS_TAGSENTRY']._loaded_options = None
+  _globals['_TAGS_TAGSENTRY']._serialized_options = b'8\001'
   _globals['_CASE_INPUTSENTRY']._loaded_options = None
   _globals['_CASE_INPUTSENTRY']._serialized_options = b'8\001'
   _globals['_CASE_TAGSENTRY']._loaded_options = None
   _globals['_CASE_TAGSENTRY']._serialized_options = b'8\001'
-  _globals['_DATATYPE']._serialized_start=787
-  _globals['_DATATYPE']._serialized_end=975
-  _globals['_ACCESS']._serialized_start=978
-  _globals['_ACCESS']._serialized_end=1109
+  _globals['_DATATYPE']._serialized_start=895
+  _globals['_DATATYPE']._serialized_end=1083
+  _globals['_ACCESS']._serialized_start=1086
+  _globals['_ACCESS']._serialized_end=1217
   _globals['_TENSOR']._serialized_start=64
   _globals['_TENSOR']._serialized_end=154
   _globals['_VALUE']._serialized_start=156
@@ -50,12 +52,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLASSANSWER']._serialized_end=360
   _globals['_TAG']._serialized_start=362
   _globals['_TAG']._serialized_end=408
-  _globals['_CASE']._serialized_start=411
-  _globals['_CASE']._serialized_end=706
-  _globals['_CASE_INPUTSENTRY']._serialized_start=572
-  _globals['_CASE_INPUTSENTRY']._serialized_end=634
-  _globals['_CASE_TAGSENTRY']._serialized_start=636
-  _globals['_CASE_TAGSENTRY']._serialized_end=694
-  _globals['_CHECK']._serialized_start=708
-  _globals['_CHECK']._serialized_end=784
+  _globals['_TAGS']._serialized_start=410
+  _globals['_TAGS']._serialized_end=516
+  _globals['_TAGS_TAGSENTRY']._serialized_start=458
+  _globals['_TAGS_TAGSENTRY']._serialized_end=516
+  _globals['_CASE']._serialized_start=519
+  _globals['_CASE']._serialized_end=814
+  _globals['_CASE_INPUTSENTRY']._serialized_start=680
+  _globals['_CASE_INPUTSENTRY']._serialized_end=742
+  _globals['_CASE_TAGSENTRY']._serialized_start=458
+  _globals['_CASE_TAGSENTRY']._serialized_end=516
+  _globals['_CHECK']._serialized_start=816
+  _globals['_CHECK']._serialized_end=892
 # @@protoc_insertion_point(module_scope)

@@ -86,6 +86,19 @@ class Tag(_message.Message):
     number: float
     def __init__(self, text: _Optional[str] = ..., number: _Optional[float] = ...) -> None: ...
 
+class Tags(_message.Message):
+    __slots__ = ("tags",)
+    class TagsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Tag
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Tag, _Mapping]] = ...) -> None: ...
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    tags: _containers.MessageMap[str, Tag]
+    def __init__(self, tags: _Optional[_Mapping[str, Tag]] = ...) -> None: ...
+
 class Case(_message.Message):
     __slots__ = ("id", "inputs", "value", "tags")
     class InputsEntry(_message.Message):

@@ -1,6 +1,7 @@
 //! State in one SQLite database, blobs as files beside it: durable, for one machine.
 
 mod schema;
+mod view;
 mod writer;
 
 use std::fs::File;
@@ -12,6 +13,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use tokio::sync::Notify;
 
+pub(in crate::lab) use self::view::View;
 use self::writer::Store;
 use super::files::Files;
 use super::wakes::Wakes;

@@ -29,6 +29,11 @@ CREATE TABLE log (
 ) WITHOUT ROWID;
 "];
 
+/// The newest version.
+pub(super) fn newest() -> usize {
+    STEPS.len()
+}
+
 /// Durable settings for a connection that writes.
 pub(super) fn configure(connection: &Connection) -> Result<()> {
     connection
