@@ -1,5 +1,6 @@
 //! Floor 1: models. Nothing outside this folder names tract.
 
+mod autodiff;
 mod declared;
 mod half;
 mod meaning;
@@ -14,6 +15,7 @@ mod rows;
 mod signature;
 mod softmax;
 
+pub use autodiff::{Differentiability, Differentiated, Linearized, Missing, Wish};
 pub use model::Model;
 pub use onnx::{Axis, Graph, Port};
 pub use prepare::{Answer, Prepared, prepare};

@@ -21,9 +21,9 @@ pub(super) fn settle(model: &mut TypedModel) -> TractResult<()> {
 
 /// Softmax along an axis, or its logarithm, summed from the first to the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct InOrder {
-    axis: usize,
-    log: bool,
+pub(super) struct InOrder {
+    pub(super) axis: usize,
+    pub(super) log: bool,
 }
 
 impl Op for InOrder {

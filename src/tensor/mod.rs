@@ -51,6 +51,11 @@ impl DType {
         }
     }
 
+    /// Whether it has a gradient.
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::F32 | Self::F64)
+    }
+
     /// Bytes of one element; 0 for text.
     pub fn size(self) -> usize {
         match self {

@@ -11,6 +11,7 @@ mod digits;
 mod doctor;
 mod engines;
 mod faults;
+mod gradients;
 mod metrics;
 mod models;
 mod pictures;
