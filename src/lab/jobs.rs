@@ -95,7 +95,8 @@ impl Lab {
         for (given, check) in spec.checks.iter_mut().zip(&checks) {
             given.spec.clone_from(&check.spec);
         }
-        let gates = validate(&model.inspection.signature, &suite.summary, &checks, &spec.gates)?;
+        let inspected = &model.inspection;
+        let gates = validate(&inspected.signature, &inspected.no_gradient, &suite.summary, &checks, &spec.gates)?;
         self.fits_baseline(tenant, &spec, &suite, &gates).await?;
         let all = suite.summary.cases;
         let cases = if spec.limit == 0 { all } else { all.min(spec.limit) };

@@ -1,0 +1,273 @@
+//! The state of a search for witnesses: every question that an attack asks is looked at as a possible one.
+
+use ndarray::Array2;
+
+use super::threat::Threat;
+use crate::engine::{Aim, Loss, Pull, Row, Spent, Target};
+use crate::error::Result;
+use crate::tensor::Rng;
+
+/// A case under attack.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub id: String,
+    /// The probed input, in probe space and row-major order.
+    pub x: Vec<f32>,
+    pub bounds: [f32; 2],
+    /// Classes that are right.
+    pub right: Vec<usize>,
+    /// The class to be predicted, if it is a certain one.
+    pub target: Option<usize>,
+    /// The clean scores.
+    pub scores: Vec<f32>,
+}
+
+impl Case {
+    /// What the attack wants of it.
+    pub fn aim(&self) -> Aim<'_> {
+        Aim { right: &self.right, target: self.target }
+    }
+
+    /// Whether its clean prediction is right.
+    pub fn is_right(&self) -> bool {
+        self.right.contains(&argmax(self.scores.iter().map(|s| f64::from(*s))))
+    }
+}
+
+/// What an attack found for a case.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// The witness, or the last point that was tried.
+    pub x: Vec<f32>,
+    pub spent: Spent,
+    pub signs: Signs,
+}
+
+/// What was seen on the way that makes a search that failed worth less.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Signs {
+    /// The first gradient was zero everywhere.
+    pub zero_gradient: bool,
+    /// A gradient or a score was no number.
+    pub not_finite: bool,
+    /// The loss at the first point, and the largest one, of the loss that was followed first.
+    pub loss: Option<(f64, f64)>,
+    /// Gradients that were followed.
+    pub steps: u64,
+}
+
+impl Signs {
+    /// Whether many steps have not brought the loss above where it began.
+    pub fn stuck(&self) -> bool {
+        self.steps > 1 && self.loss.is_some_and(|(first, best)| best <= first)
+    }
+}
+
+/// A loss and its gradient at a row.
+#[derive(Clone, Debug)]
+pub(super) struct Slope {
+    pub(super) value: f64,
+    /// Of the loss over [`Self::scale`].
+    pub(super) gradient: Vec<f32>,
+    pub(super) scale: f64,
+}
+
+/// How far a case is.
+#[derive(Clone)]
+struct State {
+    /// With its distance.
+    witness: Option<(Vec<f32>, f64)>,
+    last: Vec<f32>,
+    signs: Signs,
+}
+
+/// A search over cases.
+pub struct Search<'a> {
+    target: &'a Target<'a>,
+    pub(super) threat: Threat,
+    cases: Vec<Case>,
+    states: Vec<State>,
+    /// The job's seed and the check, which key the random numbers.
+    seed: u64,
+    check: &'a str,
+}
+
+impl<'a> Search<'a> {
+    /// A search on the cases of a target, in its order.
+    pub(super) fn new(target: &'a Target<'a>, threat: Threat, cases: Vec<Case>, seed: u64, check: &'a str) -> Self {
+        let blank = |case: &Case| State { witness: None, last: case.x.clone(), signs: Signs::default() };
+        let states = cases.iter().map(blank).collect();
+        Self { target, threat, cases, states, seed, check }
+    }
+
+    pub(super) fn target(&self) -> &'a Target<'a> {
+        self.target
+    }
+
+    pub(super) fn case(&self, case: usize) -> &Case {
+        &self.cases[case]
+    }
+
+    /// The radius; infinite where there is none.
+    pub(super) fn eps(&self) -> f64 {
+        self.threat.eps.unwrap_or(f64::INFINITY)
+    }
+
+    /// All cases, those too that are wrong when clean.
+    pub(super) fn all(&self) -> Vec<usize> {
+        (0..self.cases.len()).filter(|case| self.target.affords(*case)).collect()
+    }
+
+    /// The cases to work on.
+    pub(super) fn open(&self) -> Vec<usize> {
+        (0..self.cases.len()).filter(|case| self.cases[*case].is_right() && self.is_open(*case)).collect()
+    }
+
+    /// Whether there is more to find for a case: in a ball, a first witness; without one, always a nearer one.
+    pub(super) fn is_open(&self, case: usize) -> bool {
+        (self.threat.eps.is_none() || !self.is_broken(case)) && self.target.affords(case)
+    }
+
+    /// Whether there is a witness.
+    pub(super) fn is_broken(&self, case: usize) -> bool {
+        self.states[case].witness.is_some()
+    }
+
+    /// How far the nearest witness is; infinite without one.
+    pub(super) fn distance(&self, case: usize) -> f64 {
+        self.states[case].witness.as_ref().map_or(f64::INFINITY, |(_, distance)| *distance)
+    }
+
+    /// The nearest witness so far.
+    pub(super) fn witness(&self, case: usize) -> Option<&[f32]> {
+        self.states[case].witness.as_ref().map(|(x, _)| x.as_slice())
+    }
+
+    /// Random numbers for a case; `stream` tells uses apart.
+    pub(super) fn rng(&self, case: usize, stream: u64) -> Rng {
+        Rng::new(self.seed, self.check, &self.cases[case].id, stream)
+    }
+
+    /// Brings a row into the ball and the bounds.
+    pub(super) fn project(&self, row: &mut Row) {
+        let case = &self.cases[row.case];
+        match self.threat.eps {
+            Some(eps) => self.threat.norm.project(&mut row.x, &case.x, eps, case.bounds),
+            None => row.x.iter_mut().for_each(|x| *x = x.clamp(case.bounds[0], case.bounds[1])),
+        }
+    }
+
+    /// Scores of rows, in their order.
+    pub(super) fn scores(&mut self, rows: &[&Row]) -> Result<Vec<Vec<f64>>> {
+        let scores = self.target.scores(rows)?;
+        let scores: Vec<Vec<f64>> = scores.rows().into_iter().map(|row| row.to_vec()).collect();
+        rows.iter().zip(&scores).for_each(|(row, scores)| self.look(row, scores));
+        Ok(scores)
+    }
+
+    /// A loss and its gradient at rows, in their order.
+    pub(super) fn slopes(&mut self, rows: &[&Row], loss: Loss) -> Result<Vec<Slope>> {
+        let kind = self.target.kind();
+        let pulled = self.pull(rows, |case, scores| vec![loss.pull(scores, kind, &case.aim())])?;
+        let slopes: Vec<Slope> = pulled.into_iter().filter_map(|mut one| one.pop()).collect();
+        for (row, slope) in rows.iter().zip(&slopes) {
+            let signs = &mut self.states[row.case].signs;
+            signs.zero_gradient |= signs.steps == 0 && slope.gradient.iter().all(|g| *g == 0.0);
+            signs.steps += 1;
+            let (first, best) = signs.loss.unwrap_or((slope.value, slope.value));
+            signs.loss = Some((first, best.max(slope.value)));
+        }
+        Ok(slopes)
+    }
+
+    /// Gradients of several functions of the scores at rows; of each row as many as of every other.
+    pub(super) fn pull(
+        &mut self,
+        rows: &[&Row],
+        functions: impl Fn(&Case, &[f64]) -> Vec<Pull>,
+    ) -> Result<Vec<Vec<Slope>>> {
+        let mut slopes = Vec::new();
+        for rows in rows.chunks(self.target.gradient_batch().max(1)) {
+            let local = self.target.linearize(rows)?;
+            let scores: Vec<Vec<f64>> = local.scores().rows().into_iter().map(|row| row.to_vec()).collect();
+            let of = |(row, scores): (&&Row, &Vec<f64>)| functions(&self.cases[row.case], scores);
+            let pulls: Vec<Vec<Pull>> = rows.iter().zip(&scores).map(of).collect();
+            let mut found: Vec<Vec<Slope>> = vec![Vec::new(); rows.len()];
+            for k in 0..pulls.first().map_or(0, Vec::len) {
+                let width = scores.first().map_or(0, Vec::len);
+                let cotangents = Array2::from_shape_fn((rows.len(), width), |(i, j)| pulls[i][k].cotangent[j]);
+                for ((gradient, found), pull) in local.pull(cotangents)?.into_iter().zip(&mut found).zip(&pulls) {
+                    found.push(Slope { value: pull[k].value, gradient, scale: pull[k].scale });
+                }
+            }
+            self.confirm(rows, &scores)?;
+            for (row, found) in rows.iter().zip(&found) {
+                let finite = found.iter().all(|slope| slope.gradient.iter().all(|g| g.is_finite()));
+                self.states[row.case].signs.not_finite |= !finite;
+            }
+            slopes.extend(found);
+        }
+        Ok(slopes)
+    }
+
+    /// Asks the plan that judges about rows that the differentiated one has broken: their last bits may differ.
+    fn confirm(&mut self, rows: &[&Row], scores: &[Vec<f64>]) -> Result<()> {
+        let mut broken = Vec::new();
+        for (row, scores) in rows.iter().zip(scores) {
+            let promising = self.cases[row.case].aim().reached(argmax(scores.iter().copied())) && self.improves(row);
+            if promising && self.target.affords(row.case) {
+                broken.push(*row);
+            } else {
+                self.pass(row);
+            }
+        }
+        if broken.is_empty() { Ok(()) } else { self.scores(&broken).map(drop) }
+    }
+
+    /// Whether a row, were it a witness, would be the best one.
+    fn improves(&self, row: &Row) -> bool {
+        let case = &self.cases[row.case];
+        let nearer = || self.threat.norm.distance(&row.x, &case.x) < self.distance(row.case);
+        let better = if self.threat.eps.is_some() { !self.is_broken(row.case) } else { nearer() };
+        better && self.threat.allows(&row.x, &case.x, case.bounds)
+    }
+
+    /// Looks at an answer: a witness is kept if it is the best so far.
+    fn look(&mut self, row: &Row, scores: &[f64]) {
+        if scores.iter().any(|s| !s.is_finite()) {
+            self.states[row.case].signs.not_finite = true;
+            return;
+        }
+        let case = &self.cases[row.case];
+        if case.aim().reached(argmax(scores.iter().copied())) && self.improves(row) {
+            let distance = self.threat.norm.distance(&row.x, &case.x);
+            self.states[row.case].witness = Some((row.x.clone(), distance));
+        } else {
+            self.pass(row);
+        }
+    }
+
+    /// Keeps a point that broke nothing as the last one tried.
+    fn pass(&mut self, row: &Row) {
+        let case = &self.cases[row.case];
+        if self.threat.allows(&row.x, &case.x, case.bounds) {
+            self.states[row.case].last.clone_from(&row.x);
+        }
+    }
+
+    /// What was found, by case.
+    pub(super) fn finish(self) -> Vec<Candidate> {
+        let (target, states) = (self.target, self.states);
+        let candidate = |(case, state): (usize, State)| Candidate {
+            x: state.witness.map_or(state.last, |(x, _)| x),
+            spent: target.spent(case),
+            signs: state.signs,
+        };
+        states.into_iter().enumerate().map(candidate).collect()
+    }
+}
+
+/// Index of the largest score; the first of equals.
+pub(super) fn argmax(scores: impl Iterator<Item = f64>) -> usize {
+    scores.enumerate().max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0))).map_or(0, |(i, _)| i)
+}
