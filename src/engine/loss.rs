@@ -199,7 +199,10 @@ mod tests {
                     };
                     let slope = (at(1e-6) - at(-1e-6)) / 2e-6;
                     let found = pull.scale * pull.cotangent[i];
-                    assert!((slope - found).abs() < 1e-5 * (1.0 + slope.abs()), "{loss:?} {kind:?} {i}: {found} {slope}");
+                    assert!(
+                        (slope - found).abs() < 1e-5 * (1.0 + slope.abs()),
+                        "{loss:?} {kind:?} {i}: {found} {slope}"
+                    );
                 }
             }
         }

@@ -133,8 +133,7 @@ impl<'a> Target<'a> {
         let shape = found.shape().to_vec();
         let values = found.to_f64();
         let width = values.len() / rows.len().max(1);
-        let scores =
-            Array2::from_shape_vec((rows.len(), width), values).map_err(|e| Error::internal("scores", e))?;
+        let scores = Array2::from_shape_vec((rows.len(), width), values).map_err(|e| Error::internal("scores", e))?;
         let cases = rows.iter().map(|row| row.case).collect();
         Ok(Local { target: self, linearized, shape, scores, cases })
     }
@@ -197,8 +196,7 @@ impl Local<'_> {
         self.cases.iter().for_each(|case| self.target.ledger.borrow_mut()[*case].gradient += 1);
         let signature = self.target.model.signature();
         let (values, _) = cotangents.into_raw_vec_and_offset();
-        let seed =
-            ArrayD::from_shape_vec(self.shape.clone(), values).map_err(|e| Error::internal("cotangents", e))?;
+        let seed = ArrayD::from_shape_vec(self.shape.clone(), values).map_err(|e| Error::internal("cotangents", e))?;
         let gradients = self.linearized.pull(&Tensors::from([(signature.output.name.clone(), Tensor::F64(seed))]))?;
         let name = &signature.probed().name;
         let gradient = gradients.get(name).ok_or_else(|| Error::internal("gradient", format!("none of {name}")))?;

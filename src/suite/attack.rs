@@ -50,13 +50,13 @@ pub(super) fn attack(
     for ((candidate, whole), (_, case)) in candidates.iter().zip(&inputs).zip(&own) {
         let x = candidate.x.clone();
         rows.push(with(whole, input, x)?);
-        rows.extend(on_grid(candidate, case, whole, input).map(|grid| with(whole, input, grid)).transpose()?);
+        rows.extend(case.on_grid(&candidate.x).map(|grid| with(whole, input, grid)).transpose()?);
     }
     let mut scores = predict(subject.model, &rows.iter().collect::<Vec<_>>())?.into_iter();
     let mut probed: BTreeMap<usize, Probed> = BTreeMap::new();
-    for (n, ((candidate, whole), (i, case))) in candidates.iter().zip(&inputs).zip(&own).enumerate() {
+    for (n, (candidate, (i, case))) in candidates.iter().zip(&own).enumerate() {
         let judged = scores.next().unwrap_or_default();
-        let quantized = on_grid(candidate, case, whole, input).and_then(|_| scores.next());
+        let quantized = case.grid.as_ref().and_then(|_| scores.next());
         let mut attacked = describe(candidate, case, attacker, &target);
         attacked.measures.extend((unstable && n == 0).then(|| ("unstable".to_owned(), 1.0)));
         let queries = candidate.spent.all() + 1 + u64::from(quantized.is_some());
@@ -73,17 +73,18 @@ pub(super) fn attack(
 fn case(prepared: &Prepared, clean: &[f32], input: &Input, point: &Point, attacker: &Attacker, seed: u64) -> Case {
     let tensor = &prepared.inputs[&input.name];
     // uint8 stands for value / 255, and so has bounds of its own.
-    let bytes = matches!(tensor, Tensor::U8(_));
+    let grid = if let Tensor::U8(a) = tensor { Some(a.iter().copied().collect::<Vec<u8>>()) } else { None };
     let x = match tensor {
         Tensor::U8(a) => a.iter().map(|v| f32::from(*v) / 255.0).collect(),
         other => other.to_f64().into_iter().map(|v| v as f32).collect(),
     };
     let bounds = input.range.map(|range| range.map(|v| v as f32));
-    let open = if bytes { [0.0, 1.0] } else { [f32::NEG_INFINITY, f32::INFINITY] };
+    let open = if grid.is_some() { [0.0, 1.0] } else { [f32::NEG_INFINITY, f32::INFINITY] };
     let right = if let Answer::Classes(right) = &prepared.answer { right.clone() } else { Vec::new() };
     let mut rng = Rng::new(seed, &point.canonical, &prepared.id, u64::MAX);
     let target = attacker.threat.goal.of(&right, clean, &mut rng);
-    Case { id: prepared.id.clone(), x, bounds: bounds.unwrap_or(open), right, target, scores: clean.to_vec() }
+    let (id, bounds, scores) = (prepared.id.clone(), bounds.unwrap_or(open), clean.to_vec());
+    Case { id, x, bounds, right, target, scores, grid }
 }
 
 /// Whether the model answers otherwise when it is asked again, of the chunk's first case.
@@ -104,22 +105,6 @@ fn with(whole: &Tensors, input: &Input, x: Vec<f32>) -> Result<Tensors> {
     let mut inputs = whole.clone();
     inputs.insert(input.name.clone(), row(input, x)?);
     Ok(inputs)
-}
-
-/// Levels that rounding may have taken from a change: more than float32 loses at 255, less than a level.
-const LEVEL_SLACK: f64 = 1e-4;
-
-/// The candidate on the uint8 grid, rounded towards the clean value so that it stays in the ball; `None` where the case
-/// is not given as uint8.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn on_grid(candidate: &Candidate, case: &Case, whole: &Tensors, input: &Input) -> Option<Vec<f32>> {
-    let Tensor::U8(clean) = &whole[&input.name] else { return None };
-    let level = |((x, c), byte): ((&f32, &f32), &u8)| {
-        let change = (f64::from(*x) - f64::from(*c)) * 255.0;
-        let levels = (change.abs() + LEVEL_SLACK).floor().copysign(change);
-        (f64::from(*byte) + levels).clamp(0.0, 255.0) as u8
-    };
-    Some(candidate.x.iter().zip(&case.x).zip(clean).map(|pair| f32::from(level(pair)) / 255.0).collect())
 }
 
 fn describe(candidate: &Candidate, case: &Case, attacker: &Attacker, target: &Target<'_>) -> Attacked {

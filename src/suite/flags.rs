@@ -80,7 +80,9 @@ impl Attacked<'_> {
             (_, (0, _)) => None,
             ("unbounded", (seen, _)) if !one_step => Some((
                 seen,
-                format!("{seen} of {n} cases hold though the ball has every input in it: the search fails, not the model"),
+                format!(
+                    "{seen} of {n} cases hold though the ball has every input in it: the search fails, not the model"
+                ),
             )),
             ("zero_gradient", (seen, _)) => {
                 Some((seen, format!("the gradient is zero at the start of {seen} of {n} cases: it is masked")))
@@ -94,7 +96,8 @@ impl Attacked<'_> {
             )),
             ("straight_through", (seen, _)) => Some((
                 seen,
-                "the graph rounds; the gradient is that of the straight-through estimator, not the model's own".to_owned(),
+                "the graph rounds; the gradient is that of the straight-through estimator, not the model's own"
+                    .to_owned(),
             )),
             ("unstable", (seen, _)) => {
                 Some((seen, "the model answers the same input differently when it is asked again".to_owned()))
@@ -102,8 +105,9 @@ impl Attacked<'_> {
             _ => None,
         };
         let signs = DAMNING.into_iter().filter_map(|sign| Some((sign, say(sign)?)));
-        let mut findings: Vec<Finding> =
-            signs.map(|(sign, (seen, message))| self.finding(sign, message, &json!({ "cases": seen, "n": n }))).collect();
+        let mut findings: Vec<Finding> = signs
+            .map(|(sign, (seen, message))| self.finding(sign, message, &json!({ "cases": seen, "n": n })))
+            .collect();
         if self.robust.sign("probabilities").0 > 0 {
             let message = "the model gives probabilities; losses were taken of their logarithms".to_owned();
             findings.push(self.finding("probabilities", message, &json!({ "n": n })));

@@ -81,7 +81,9 @@ pub fn validate(
 /// Refuses a check on an input that is not of a kind that its probe takes.
 fn input_fits(check: &Check, probed: &Input, index: usize) -> Result<()> {
     let kinds = check.manual.kinds;
-    let fits = |kind: &Kind| if *kind == Kind::Floats { probed.dtype.is_float() } else { corrupt::kind(probed) == Some(*kind) };
+    let fits = |kind: &Kind| {
+        if *kind == Kind::Floats { probed.dtype.is_float() } else { corrupt::kind(probed) == Some(*kind) }
+    };
     if kinds.is_empty() || kinds.iter().any(fits) {
         return Ok(());
     }

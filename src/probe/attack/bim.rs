@@ -35,8 +35,7 @@ impl Default for Bim {
 
 impl Probe for Bim {
     const NAME: &'static str = "bim";
-    const PAPER: &'static str =
-        "Kurakin et al., Adversarial Examples in the Physical World, 2017 (arXiv:1607.02533)";
+    const PAPER: &'static str = "Kurakin et al., Adversarial Examples in the Physical World, 2017 (arXiv:1607.02533)";
 }
 
 impl Attack for Bim {

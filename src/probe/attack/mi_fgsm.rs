@@ -38,8 +38,7 @@ impl Default for MiFgsm {
 
 impl Probe for MiFgsm {
     const NAME: &'static str = "mi_fgsm";
-    const PAPER: &'static str =
-        "Dong et al., Boosting Adversarial Attacks with Momentum, 2018 (arXiv:1710.06081)";
+    const PAPER: &'static str = "Dong et al., Boosting Adversarial Attacks with Momentum, 2018 (arXiv:1710.06081)";
 }
 
 impl Attack for MiFgsm {

@@ -6,8 +6,10 @@
 //!
 //! To add one: a file with its struct, [`Probe`] and [`Attack`], and its line in [`ATTACKS`].
 
+mod apgd;
 mod ascent;
 mod bim;
+mod climb;
 mod fgsm;
 mod mi_fgsm;
 mod pgd;
@@ -27,6 +29,7 @@ use crate::error::{Error, Result};
 
 /// All attacks, in alphabetical order.
 pub static ATTACKS: &[Entry] = &[
+    attack::<apgd::Apgd>(),
     attack::<bim::Bim>(),
     attack::<fgsm::Fgsm>(),
     attack::<mi_fgsm::MiFgsm>(),

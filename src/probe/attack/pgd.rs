@@ -35,14 +35,7 @@ pub(super) struct Pgd {
 
 impl Default for Pgd {
     fn default() -> Self {
-        Self {
-            ball: Ball::default(),
-            steps: 40,
-            step_size: None,
-            restarts: 1,
-            random_start: true,
-            loss: Objective::Ce,
-        }
+        Self { ball: Ball::default(), steps: 40, step_size: None, restarts: 1, random_start: true, loss: Objective::Ce }
     }
 }
 

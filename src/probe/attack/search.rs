@@ -20,12 +20,36 @@ pub struct Case {
     pub target: Option<usize>,
     /// The clean scores.
     pub scores: Vec<f32>,
+    /// The clean values as they came, where they came as uint8.
+    pub grid: Option<Vec<u8>>,
 }
+
+/// Levels that rounding may have taken from a change: more than float32 loses at 255, less than a level.
+const LEVEL_SLACK: f64 = 1e-4;
 
 impl Case {
     /// What the attack wants of it.
     pub fn aim(&self) -> Aim<'_> {
         Aim { right: &self.right, target: self.target }
+    }
+
+    /// A point on the uint8 grid, rounded towards the clean value so that it stays in the ball; `None` where the case did
+    /// not come as uint8.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub fn on_grid(&self, x: &[f32]) -> Option<Vec<f32>> {
+        let level = |((x, clean), byte): ((&f32, &f32), &u8)| {
+            let change = (f64::from(*x) - f64::from(*clean)) * 255.0;
+            let levels = (change.abs() + LEVEL_SLACK).floor().copysign(change);
+            f32::from((f64::from(*byte) + levels).clamp(0.0, 255.0) as u8) / 255.0
+        };
+        Some(x.iter().zip(&self.x).zip(self.grid.as_ref()?).map(level).collect())
+    }
+
+    /// The wrong class that is likeliest but for `rank` others, when clean.
+    pub(super) fn rival(&self, rank: usize) -> Option<usize> {
+        let mut wrong: Vec<usize> = (0..self.scores.len()).filter(|class| !self.right.contains(class)).collect();
+        wrong.sort_by(|a, b| self.scores[*b].total_cmp(&self.scores[*a]).then(a.cmp(b)));
+        wrong.get(rank).copied()
     }
 
     /// Whether its clean prediction is right.
@@ -77,6 +101,8 @@ pub(super) struct Slope {
 struct State {
     /// With its distance.
     witness: Option<(Vec<f32>, f64)>,
+    /// Whether the witness still is one on the case's grid.
+    on_grid: bool,
     last: Vec<f32>,
     signs: Signs,
 }
@@ -95,7 +121,12 @@ pub struct Search<'a> {
 impl<'a> Search<'a> {
     /// A search on the cases of a target, in its order.
     pub(super) fn new(target: &'a Target<'a>, threat: Threat, cases: Vec<Case>, seed: u64, check: &'a str) -> Self {
-        let blank = |case: &Case| State { witness: None, last: case.x.clone(), signs: Signs::default() };
+        let blank = |case: &Case| State {
+            witness: None,
+            on_grid: case.grid.is_none(),
+            last: case.x.clone(),
+            signs: Signs::default(),
+        };
         let states = cases.iter().map(blank).collect();
         Self { target, threat, cases, states, seed, check }
     }
@@ -123,9 +154,14 @@ impl<'a> Search<'a> {
         (0..self.cases.len()).filter(|case| self.cases[*case].is_right() && self.is_open(*case)).collect()
     }
 
-    /// Whether there is more to find for a case: in a ball, a first witness; without one, always a nearer one.
+    /// Whether there is more to find for a case: in a ball, a first witness, and one that stays one on the case's grid;
+    /// without a ball, always a nearer one.
     pub(super) fn is_open(&self, case: usize) -> bool {
-        (self.threat.eps.is_none() || !self.is_broken(case)) && self.target.affords(case)
+        (self.threat.eps.is_none() || !self.is_done(case)) && self.target.affords(case)
+    }
+
+    fn is_done(&self, case: usize) -> bool {
+        self.is_broken(case) && self.states[case].on_grid
     }
 
     /// Whether there is a witness.
@@ -161,14 +197,30 @@ impl<'a> Search<'a> {
     pub(super) fn scores(&mut self, rows: &[&Row]) -> Result<Vec<Vec<f64>>> {
         let scores = self.target.scores(rows)?;
         let scores: Vec<Vec<f64>> = scores.rows().into_iter().map(|row| row.to_vec()).collect();
-        rows.iter().zip(&scores).for_each(|(row, scores)| self.look(row, scores));
+        let mut found = Vec::new();
+        for (row, scores) in rows.iter().zip(&scores) {
+            if self.look(row, scores) {
+                found.push(*row);
+            }
+        }
+        if self.threat.eps.is_some() {
+            self.look_on_grid(&found)?;
+        }
         Ok(scores)
     }
 
     /// A loss and its gradient at rows, in their order.
     pub(super) fn slopes(&mut self, rows: &[&Row], loss: Loss) -> Result<Vec<Slope>> {
+        self.slopes_toward(rows, loss, &vec![None; rows.len()])
+    }
+
+    /// The same for a loss that goes for certain classes, by row; what counts as a witness stays as it is.
+    pub(super) fn slopes_toward(&mut self, rows: &[&Row], loss: Loss, toward: &[Option<usize>]) -> Result<Vec<Slope>> {
         let kind = self.target.kind();
-        let pulled = self.pull(rows, |case, scores| vec![loss.pull(scores, kind, &case.aim())])?;
+        let pulled = self.pull(rows, |i, case, scores| {
+            let aim = case.aim();
+            vec![loss.pull(scores, kind, &Aim { target: toward[i].or(aim.target), ..aim })]
+        })?;
         let slopes: Vec<Slope> = pulled.into_iter().filter_map(|mut one| one.pop()).collect();
         for (row, slope) in rows.iter().zip(&slopes) {
             let signs = &mut self.states[row.case].signs;
@@ -180,18 +232,20 @@ impl<'a> Search<'a> {
         Ok(slopes)
     }
 
-    /// Gradients of several functions of the scores at rows; of each row as many as of every other.
+    /// Gradients of several functions of the scores at rows, which are asked for by position in `rows`; of each row as
+    /// many as of every other.
     pub(super) fn pull(
         &mut self,
         rows: &[&Row],
-        functions: impl Fn(&Case, &[f64]) -> Vec<Pull>,
+        functions: impl Fn(usize, &Case, &[f64]) -> Vec<Pull>,
     ) -> Result<Vec<Vec<Slope>>> {
         let mut slopes = Vec::new();
-        for rows in rows.chunks(self.target.gradient_batch().max(1)) {
+        let batch = self.target.gradient_batch().max(1);
+        for (number, rows) in rows.chunks(batch).enumerate() {
             let local = self.target.linearize(rows)?;
             let scores: Vec<Vec<f64>> = local.scores().rows().into_iter().map(|row| row.to_vec()).collect();
-            let of = |(row, scores): (&&Row, &Vec<f64>)| functions(&self.cases[row.case], scores);
-            let pulls: Vec<Vec<Pull>> = rows.iter().zip(&scores).map(of).collect();
+            let of = |(i, row): (usize, &&Row)| functions(number * batch + i, &self.cases[row.case], &scores[i]);
+            let pulls: Vec<Vec<Pull>> = rows.iter().enumerate().map(of).collect();
             let mut found: Vec<Vec<Slope>> = vec![Vec::new(); rows.len()];
             for k in 0..pulls.first().map_or(0, Vec::len) {
                 let width = scores.first().map_or(0, Vec::len);
@@ -228,23 +282,44 @@ impl<'a> Search<'a> {
     fn improves(&self, row: &Row) -> bool {
         let case = &self.cases[row.case];
         let nearer = || self.threat.norm.distance(&row.x, &case.x) < self.distance(row.case);
-        let better = if self.threat.eps.is_some() { !self.is_broken(row.case) } else { nearer() };
+        let better = if self.threat.eps.is_some() { !self.is_done(row.case) } else { nearer() };
         better && self.threat.allows(&row.x, &case.x, case.bounds)
     }
 
-    /// Looks at an answer: a witness is kept if it is the best so far.
-    fn look(&mut self, row: &Row, scores: &[f64]) {
+    /// Asks whether new witnesses are some on their cases' grids too. The first witness of a case stands until then.
+    fn look_on_grid(&mut self, found: &[&Row]) -> Result<()> {
+        let mut rounded = Vec::new();
+        for row in found.iter().filter(|row| !self.states[row.case].on_grid && self.target.affords(row.case)) {
+            rounded.extend(self.cases[row.case].on_grid(&row.x).map(|x| (*row, Row { case: row.case, x })));
+        }
+        let scores = self.target.scores(&rounded.iter().map(|(_, row)| row).collect::<Vec<_>>())?;
+        for ((row, rounded), scores) in rounded.iter().zip(scores.rows()) {
+            let case = &self.cases[row.case];
+            let allowed = self.threat.allows(&rounded.x, &case.x, case.bounds);
+            if allowed && !self.states[row.case].on_grid && case.aim().reached(argmax(scores.iter().copied())) {
+                let distance = self.threat.norm.distance(&row.x, &case.x);
+                let state = &mut self.states[row.case];
+                (state.witness, state.on_grid) = (Some((row.x.clone(), distance)), true);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at an answer: a witness is kept if it is the best so far. Whether it is one.
+    fn look(&mut self, row: &Row, scores: &[f64]) -> bool {
         if scores.iter().any(|s| !s.is_finite()) {
             self.states[row.case].signs.not_finite = true;
-            return;
+            return false;
         }
         let case = &self.cases[row.case];
-        if case.aim().reached(argmax(scores.iter().copied())) && self.improves(row) {
+        let found = case.aim().reached(argmax(scores.iter().copied())) && self.improves(row);
+        if !found {
+            self.pass(row);
+        } else if self.threat.eps.is_none() || !self.is_broken(row.case) {
             let distance = self.threat.norm.distance(&row.x, &case.x);
             self.states[row.case].witness = Some((row.x.clone(), distance));
-        } else {
-            self.pass(row);
         }
+        found
     }
 
     /// Keeps a point that broke nothing as the last one tried.

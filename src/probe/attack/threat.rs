@@ -89,10 +89,7 @@ impl Threat {
             let slack = if self.norm == Norm::Linf { step(*x, *c) } else { 0.0 };
             ((f64::from(*x) - f64::from(*c)).abs() - slack).max(0.0)
         };
-        bounded
-            && self.eps.is_none_or(|eps| {
-                self.norm.of(x.iter().zip(clean).map(excess)) <= eps + SLACK + rounding()
-            })
+        bounded && self.eps.is_none_or(|eps| self.norm.of(x.iter().zip(clean).map(excess)) <= eps + SLACK + rounding())
     }
 }
 
@@ -116,9 +113,7 @@ impl Goal {
         let wrong: Vec<usize> = (0..scores.len()).filter(|class| !right.contains(class)).collect();
         match self {
             Self::Untargeted => None,
-            Self::LeastLikely => {
-                wrong.into_iter().min_by(|a, b| scores[*a].total_cmp(&scores[*b]).then(a.cmp(b)))
-            }
+            Self::LeastLikely => wrong.into_iter().min_by(|a, b| scores[*a].total_cmp(&scores[*b]).then(a.cmp(b))),
             Self::Random if wrong.is_empty() => None,
             Self::Random => Some(wrong[rng.below(wrong.len())]),
             Self::Class(class) => Some(class),
@@ -141,7 +136,9 @@ impl<'de> Deserialize<'de> for Goal {
         match Either::deserialize(deserializer)? {
             Either::Class(class) => Ok(Self::Class(class)),
             Either::Word(word) => WORDS.iter().find(|(w, _)| *w == word).map(|(_, goal)| *goal).ok_or_else(|| {
-                serde::de::Error::custom(format!("`{word}` was found, none, least_likely, random or a class was expected"))
+                serde::de::Error::custom(format!(
+                    "`{word}` was found, none, least_likely, random or a class was expected"
+                ))
             }),
         }
     }
