@@ -8,12 +8,19 @@
 
 mod apgd;
 mod ascent;
+mod auto_attack;
 mod bim;
 mod climb;
+mod cw;
+mod deepfool;
+mod fab;
 mod fgsm;
+mod hyperplane;
 mod mi_fgsm;
+mod patch;
 mod pgd;
 mod search;
+mod square;
 mod threat;
 
 pub use search::{Candidate, Case, Signs};
@@ -21,7 +28,7 @@ pub use threat::{Goal, Threat};
 
 use search::Search;
 use serde_json::{Map, Value};
-use threat::Ball;
+use threat::{Ball, Nearest};
 
 use super::{Access, Kind, Manual, Probe, schema};
 use crate::engine::{Limits, Target};
@@ -30,10 +37,15 @@ use crate::error::{Error, Result};
 /// All attacks, in alphabetical order.
 pub static ATTACKS: &[Entry] = &[
     attack::<apgd::Apgd>(),
+    attack::<auto_attack::AutoAttack>(),
     attack::<bim::Bim>(),
+    attack::<cw::Cw>(),
+    attack::<deepfool::Deepfool>(),
+    attack::<fab::Fab>(),
     attack::<fgsm::Fgsm>(),
     attack::<mi_fgsm::MiFgsm>(),
     attack::<pgd::Pgd>(),
+    attack::<square::Square>(),
 ];
 
 /// An attack is a probe that asks the model where to change a case.

@@ -52,6 +52,12 @@ impl Case {
         wrong.get(rank).copied()
     }
 
+    /// The right class with the highest of these scores.
+    pub(super) fn best_right(&self, scores: &[f64]) -> usize {
+        let of = |class: &&usize| scores.get(**class).copied().unwrap_or(f64::NEG_INFINITY);
+        self.right.iter().max_by(|a, b| of(a).total_cmp(&of(b)).then(b.cmp(a))).copied().unwrap_or(0)
+    }
+
     /// Whether its clean prediction is right.
     pub fn is_right(&self) -> bool {
         self.right.contains(&argmax(self.scores.iter().map(|s| f64::from(*s))))
@@ -105,6 +111,8 @@ struct State {
     on_grid: bool,
     last: Vec<f32>,
     signs: Signs,
+    /// The loss that was followed first.
+    followed: Option<Loss>,
 }
 
 /// A search over cases.
@@ -113,9 +121,10 @@ pub struct Search<'a> {
     pub(super) threat: Threat,
     cases: Vec<Case>,
     states: Vec<State>,
-    /// The job's seed and the check, which key the random numbers.
+    /// The job's seed and the check, which key the random numbers, with the part of a composite.
     seed: u64,
     check: &'a str,
+    part: u64,
 }
 
 impl<'a> Search<'a> {
@@ -126,9 +135,10 @@ impl<'a> Search<'a> {
             on_grid: case.grid.is_none(),
             last: case.x.clone(),
             signs: Signs::default(),
+            followed: None,
         };
         let states = cases.iter().map(blank).collect();
-        Self { target, threat, cases, states, seed, check }
+        Self { target, threat, cases, states, seed, check, part: 0 }
     }
 
     pub(super) fn target(&self) -> &'a Target<'a> {
@@ -174,14 +184,14 @@ impl<'a> Search<'a> {
         self.states[case].witness.as_ref().map_or(f64::INFINITY, |(_, distance)| *distance)
     }
 
-    /// The nearest witness so far.
-    pub(super) fn witness(&self, case: usize) -> Option<&[f32]> {
-        self.states[case].witness.as_ref().map(|(x, _)| x.as_slice())
+    /// Random numbers for a case; `stream`, below 2^32, tells uses apart.
+    pub(super) fn rng(&self, case: usize, stream: u64) -> Rng {
+        Rng::new(self.seed, self.check, &self.cases[case].id, self.part << 32 | stream)
     }
 
-    /// Random numbers for a case; `stream` tells uses apart.
-    pub(super) fn rng(&self, case: usize, stream: u64) -> Rng {
-        Rng::new(self.seed, self.check, &self.cases[case].id, stream)
+    /// Begins another part of a composite, which draws other numbers.
+    pub(super) fn enter(&mut self, part: u64) {
+        self.part = part;
     }
 
     /// Brings a row into the ball and the bounds.
@@ -222,8 +232,11 @@ impl<'a> Search<'a> {
             vec![loss.pull(scores, kind, &Aim { target: toward[i].or(aim.target), ..aim })]
         })?;
         let slopes: Vec<Slope> = pulled.into_iter().filter_map(|mut one| one.pop()).collect();
-        for (row, slope) in rows.iter().zip(&slopes) {
-            let signs = &mut self.states[row.case].signs;
+        for ((row, slope), toward) in rows.iter().zip(&slopes).zip(toward) {
+            let State { signs, followed, .. } = &mut self.states[row.case];
+            if toward.is_some() || *followed.get_or_insert(loss) != loss {
+                continue;
+            }
             signs.zero_gradient |= signs.steps == 0 && slope.gradient.iter().all(|g| *g == 0.0);
             signs.steps += 1;
             let (first, best) = signs.loss.unwrap_or((slope.value, slope.value));
