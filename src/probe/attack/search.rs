@@ -116,7 +116,7 @@ struct State {
 }
 
 /// A search over cases.
-pub struct Search<'a> {
+pub(super) struct Search<'a> {
     target: &'a Target<'a>,
     pub(super) threat: Threat,
     cases: Vec<Case>,
