@@ -174,10 +174,12 @@ pub(super) fn doubt(gate: &Gate, mut report: GateReport, checks: &[Check], findi
     };
     // Where breaking more makes the gate pass, a weak attack does not help it.
     let doubted = report.outcome == GateOutcome::Pass && gate.flattered();
-    if let (Some(finding), true) = (findings.iter().find(about), doubted) {
+    let mut kinds: Vec<&str> = findings.iter().filter(about).map(|finding| finding.kind).collect();
+    kinds.dedup();
+    if doubted && !kinds.is_empty() {
         report.outcome = GateOutcome::Inconclusive;
         report.passed = gate.or_inconclusive;
-        report.message = format!("{}; but {}", report.message, finding.message);
+        report.message = format!("{}; but findings speak against the figure: {}", report.message, kinds.join(", "));
     }
     report
 }

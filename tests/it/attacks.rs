@@ -318,3 +318,72 @@ fn signs(pair: &Pair, file: &Path, name: &str) {
     println!("{name}: {same} of {all} signs");
     assert!(same as f64 >= 0.999 * f64::from(all), "{name}: {same} of {all} signs");
 }
+
+/// Kinds of findings on a job with these checks.
+fn kinds(report: &Report) -> Vec<&str> {
+    report.findings.iter().map(|finding| finding.kind).collect()
+}
+
+#[test]
+fn a_masked_model_is_flagged_and_its_gate_does_not_pass() {
+    let specs = ["pgd:eps=0.1,steps=10", "square:eps=0.1,query_budget=100"];
+    let gates = ["pgd.robust_accuracy >= 0.2"];
+    for (onnx, masked) in [(&include_bytes!("../models/masked.onnx")[..], true), (MNIST, false)] {
+        let pair = Pair::load(onnx, "");
+        let evidence = specs.iter().map(|spec| pair.attack(&digits(60), spec, 0)).collect();
+        let report = report(&specs, &gates, evidence, 60);
+        let passed = report.gates[0].passed;
+        assert!(metric(&report, 0, "robust_accuracy") > 0.35, "the gate asks for less than there is");
+        assert_eq!((kinds(&report).is_empty(), passed), (!masked, !masked), "{:?}", report.findings);
+        if masked {
+            assert!(kinds(&report).contains(&"straight_through"), "{:?}", report.findings);
+            assert!(report.gates[0].message.contains("straight_through"), "{}", report.gates[0].message);
+        }
+    }
+}
+
+#[test]
+fn a_weak_figure_is_called_weak_where_a_stronger_attack_stands_beside_it() {
+    let Some(corpus) = super::corpus::corpus() else { return };
+    let pair = Pair::load(&std::fs::read(corpus.join("models/mnist_cnn_at.onnx")).unwrap(), "");
+    let specs = ["pgd:eps=0.3,steps=40", "apgd:eps=0.3"];
+    let evidence = specs.iter().map(|spec| pair.attack(&digits(100), spec, 0)).collect();
+    let report = report(&specs, &["pgd.robust_accuracy >= 0.1"], evidence, 100);
+    assert_eq!(kinds(&report), ["outdone"], "{:?}", report.findings);
+    assert_eq!(report.findings[0].check, specs[0]);
+    assert!(!report.gates[0].passed, "{}", report.gates[0].message);
+}
+
+#[test]
+fn wrong_cases_cost_nothing_and_figures_add_up() {
+    let pair = Pair::load(MNIST, "");
+    let mut cases = digits(20);
+    for case in &mut cases[..5] {
+        let Expected::Class { label: Class::Index(label), .. } = &mut case.expected else { panic!("{case:?}") };
+        *label = (*label + 1) % 10;
+    }
+    let specs = ["pgd:eps=0.1,steps=5"];
+    let report = report(&specs, &[], vec![pair.attack(&cases, specs[0], 0)], 20);
+    let evidence = pair.attack(&cases, specs[0], 0);
+    for verdict in &evidence.verdicts[..5] {
+        assert_eq!((verdict.outcome, verdict.measures["queries"]), (Outcome::Broken, 0.0));
+    }
+    let (robust, success) = (metric(&report, 0, "robust_accuracy"), metric(&report, 0, "attack_success_rate"));
+    assert!((robust - 15.0 * (1.0 - success) / 20.0).abs() < 1e-12, "{robust} {success}");
+    assert!(metric(&report, 0, "robust_accuracy_quantized") >= robust);
+}
+
+#[test]
+fn targets_are_reached_or_the_case_holds() {
+    let pair = Pair::load(MNIST, "");
+    let evidence = pair.attack(&digits(12), "pgd:eps=0.4,steps=20,target=3", 0);
+    assert!(evidence.verdicts.iter().any(|v| v.outcome == Outcome::Broken));
+    for verdict in &evidence.verdicts {
+        let reached = verdict.predicted == Some(3.0);
+        match verdict.outcome {
+            Outcome::Skipped => assert_eq!(verdict.label, Some(3.0)),
+            Outcome::Broken => assert!(reached || verdict.measures["right_clean"] < 0.5),
+            _ => assert!(!reached),
+        }
+    }
+}
