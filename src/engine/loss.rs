@@ -59,6 +59,11 @@ impl Pull {
 }
 
 impl Loss {
+    /// Whether a simpler loss stands in, because there are too few classes.
+    pub fn is_simplified(self, classes: usize, targeted: bool) -> bool {
+        self == Self::Dlr && classes < if targeted { 4 } else { 3 }
+    }
+
     /// The loss of one row of scores. Of probabilities it is that of their logarithms, which are logits up to a shift.
     pub fn pull(self, scores: &[f64], kind: OutputKind, aim: &Aim<'_>) -> Pull {
         let z = logits(scores, kind);

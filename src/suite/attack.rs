@@ -130,6 +130,8 @@ fn describe(candidate: &Candidate, case: &Case, attacker: &Attacker, target: &Ta
         ("not_finite", signs.not_finite),
         ("loss_stuck", signs.stuck()),
         ("straight_through", straight_through),
+        ("simpler_loss", signs.simpler_loss),
+        ("black_box", signs.black_box),
         ("probabilities", target.kind() == OutputKind::Probabilities),
     ] {
         if seen && right {

@@ -108,6 +108,16 @@ impl Attacked<'_> {
         let mut findings: Vec<Finding> = signs
             .map(|(sign, (seen, message))| self.finding(sign, message, &json!({ "cases": seen, "n": n })))
             .collect();
+        let (by_scores, _) = self.robust.sign("black_box");
+        if by_scores as f64 > AHEAD * n as f64 {
+            let message = format!("its part without gradients broke {by_scores} of {n} cases that the others left");
+            findings.push(self.finding("black_box_stronger", message, &json!({ "cases": by_scores, "n": n })));
+        }
+        if self.robust.sign("simpler_loss").0 > 0 {
+            let message = "the difference of logits ratio takes more classes than there are: of three the untargeted \
+                           one stood in for the targeted, of two the margin for both";
+            findings.push(self.finding("few_classes", message.to_owned(), &json!({ "n": n })));
+        }
         if self.robust.sign("probabilities").0 > 0 {
             let message = "the model gives probabilities; losses were taken of their logarithms".to_owned();
             findings.push(self.finding("probabilities", message, &json!({ "n": n })));

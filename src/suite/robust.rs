@@ -6,8 +6,17 @@ use super::verdict::Verdict;
 use crate::metric::{Figure, Moments, median, rate};
 
 /// Signs that a search was hindered, as measures of verdicts.
-pub(super) const SIGNS: [&str; 7] =
-    ["zero_gradient", "not_finite", "loss_stuck", "straight_through", "unbounded", "unstable", "probabilities"];
+pub(super) const SIGNS: [&str; 9] = [
+    "zero_gradient",
+    "not_finite",
+    "loss_stuck",
+    "straight_through",
+    "unbounded",
+    "unstable",
+    "probabilities",
+    "simpler_loss",
+    "black_box",
+];
 
 /// Attacked cases at a point.
 #[derive(Clone, Debug, Default)]

@@ -60,7 +60,7 @@ impl Attack for AutoAttack {
 
     fn perturb(&self, search: &mut Search<'_>) -> Result<()> {
         for (stage, member) in self.members(search.threat.eps).into_iter().enumerate() {
-            search.enter(stage as u64);
+            search.enter(stage as u64, matches!(member, Member::Square(_)));
             member.perturb(search)?;
         }
         Ok(())

@@ -84,6 +84,10 @@ pub struct Signs {
     pub loss: Option<(f64, f64)>,
     /// Gradients that were followed.
     pub steps: u64,
+    /// There were too few classes for a loss, and a simpler one stood in.
+    pub simpler_loss: bool,
+    /// Of a composite with gradients: the first witness came from a part without.
+    pub black_box: bool,
 }
 
 impl Signs {
@@ -125,6 +129,8 @@ pub(super) struct Search<'a> {
     seed: u64,
     check: &'a str,
     part: u64,
+    /// Whether that part asks for scores alone.
+    black_box: bool,
 }
 
 impl<'a> Search<'a> {
@@ -138,7 +144,7 @@ impl<'a> Search<'a> {
             followed: None,
         };
         let states = cases.iter().map(blank).collect();
-        Self { target, threat, cases, states, seed, check, part: 0 }
+        Self { target, threat, cases, states, seed, check, part: 0, black_box: false }
     }
 
     pub(super) fn target(&self) -> &'a Target<'a> {
@@ -190,8 +196,8 @@ impl<'a> Search<'a> {
     }
 
     /// Begins another part of a composite, which draws other numbers.
-    pub(super) fn enter(&mut self, part: u64) {
-        self.part = part;
+    pub(super) fn enter(&mut self, part: u64, black_box: bool) {
+        (self.part, self.black_box) = (part, black_box);
     }
 
     /// Brings a row into the ball and the bounds.
@@ -234,6 +240,8 @@ impl<'a> Search<'a> {
         let slopes: Vec<Slope> = pulled.into_iter().filter_map(|mut one| one.pop()).collect();
         for ((row, slope), toward) in rows.iter().zip(&slopes).zip(toward) {
             let State { signs, followed, .. } = &mut self.states[row.case];
+            signs.simpler_loss |=
+                loss.is_simplified(self.target.classes(), toward.or(self.cases[row.case].target).is_some());
             if toward.is_some() || *followed.get_or_insert(loss) != loss {
                 continue;
             }
@@ -330,7 +338,9 @@ impl<'a> Search<'a> {
             self.pass(row);
         } else if self.threat.eps.is_none() || !self.is_broken(row.case) {
             let distance = self.threat.norm.distance(&row.x, &case.x);
-            self.states[row.case].witness = Some((row.x.clone(), distance));
+            let state = &mut self.states[row.case];
+            state.signs.black_box |= self.black_box && state.witness.is_none();
+            state.witness = Some((row.x.clone(), distance));
         }
         found
     }
