@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{params, spec};
+use crate::engine::Spent;
 use crate::error::{Error, Result, nearest};
 use crate::probe::attack::{self, Attacker};
 use crate::probe::corruption::{self, Corrupter};
@@ -90,6 +91,17 @@ impl Check {
     /// Whether it takes the gradient of the model.
     pub fn wants_gradient(&self) -> bool {
         self.manual.accesses.contains(&Access::Gradient)
+    }
+
+    /// The most that a case costs at all points, in rows forward and in gradients; with what judging takes.
+    pub fn cost(&self, classes: u64) -> Spent {
+        let mut all = Spent { forward: self.len() as u64, gradient: 0 };
+        for attacker in (0..self.len()).filter_map(|point| self.attacker(point)) {
+            let cost = attacker.cost(classes);
+            all.forward = all.forward.saturating_add(cost.forward);
+            all.gradient = all.gradient.saturating_add(cost.gradient);
+        }
+        all
     }
 
     /// The attack of a point, if it is one.

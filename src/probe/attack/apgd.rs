@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::climb::{Climb, Climber};
 use super::search::Search;
 use super::{Attack, Ball, Threat};
-use crate::engine::Loss;
+use crate::engine::{Loss, Spent};
 use crate::error::Result;
 use crate::probe::{Access, Probe};
 use crate::tensor::Norm;
@@ -85,9 +85,15 @@ impl Attack for Apgd {
         self.ball.threat()
     }
 
+    fn cost(&self, classes: u64) -> Spent {
+        let targets = if self.several() { classes.saturating_sub(1).min(self.targets.into()) } else { 1 };
+        let runs = targets * u64::from(self.restarts) * u64::from(self.eot_samples);
+        Spent { forward: 1, gradient: runs * (u64::from(self.steps) + 1) }
+    }
+
     fn perturb(&self, search: &mut Search<'_>) -> Result<()> {
         let classes = u32::try_from(search.target().classes()).unwrap_or(u32::MAX);
-        let several = self.loss == ApgdLoss::DlrTargeted && search.threat.goal == super::Goal::Untargeted;
+        let several = self.several();
         let targets = if several { self.targets.min(classes.saturating_sub(1)) } else { 1 };
         for target in 0..targets {
             for restart in 0..self.restarts {
@@ -103,6 +109,11 @@ impl Attack for Apgd {
 }
 
 impl Apgd {
+    /// Whether it goes for several classes.
+    fn several(&self) -> bool {
+        self.loss == ApgdLoss::DlrTargeted && self.ball.target == super::Goal::Untargeted
+    }
+
     /// Once over cases, each towards a class if there is one.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     fn run(&self, search: &mut Search<'_>, cases: Vec<(usize, Option<usize>)>, stream: u64) -> Result<()> {

@@ -8,6 +8,7 @@ use super::fab::Fab;
 use super::search::Search;
 use super::square::Square;
 use super::{Attack, Ball, Goal, Nearest, Threat};
+use crate::engine::Spent;
 use crate::error::Result;
 use crate::probe::{Access, Probe};
 use crate::tensor::Norm;
@@ -58,6 +59,14 @@ impl Attack for AutoAttack {
         self.ball().threat()
     }
 
+    fn cost(&self, classes: u64) -> Spent {
+        let parts = self.members(self.threat().eps).into_iter().map(|member| member.cost(classes));
+        parts.fold(Spent::default(), |all, part| Spent {
+            forward: all.forward + part.forward,
+            gradient: all.gradient + part.gradient,
+        })
+    }
+
     fn perturb(&self, search: &mut Search<'_>) -> Result<()> {
         for (stage, member) in self.members(search.threat.eps).into_iter().enumerate() {
             search.enter(stage as u64, matches!(member, Member::Square(_)));
@@ -80,6 +89,14 @@ impl Member {
             Self::Apgd(apgd) => apgd.perturb(search),
             Self::Fab(fab) => fab.perturb(search),
             Self::Square(square) => square.perturb(search),
+        }
+    }
+
+    fn cost(&self, classes: u64) -> Spent {
+        match self {
+            Self::Apgd(apgd) => apgd.cost(classes),
+            Self::Fab(fab) => fab.cost(classes),
+            Self::Square(square) => square.cost(classes),
         }
     }
 }

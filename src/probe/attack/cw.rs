@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::search::{Search, Slope};
 use super::{Attack, Nearest, Threat};
-use crate::engine::{Loss, Row};
+use crate::engine::{Loss, Row, Spent};
 use crate::error::Result;
 use crate::probe::{Access, Probe};
 use crate::tensor::Norm;
@@ -61,6 +61,11 @@ impl Attack for Cw {
 
     fn threat(&self) -> Threat {
         self.nearest.threat(Norm::L2)
+    }
+
+    fn cost(&self, _: u64) -> Spent {
+        let steps = u64::from(self.binary_search_steps) * u64::from(self.steps);
+        Spent { forward: steps, gradient: steps }
     }
 
     fn perturb(&self, search: &mut Search<'_>) -> Result<()> {

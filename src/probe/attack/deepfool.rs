@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::hyperplane::Plane;
 use super::search::{Search, Slope};
 use super::{Attack, Nearest, Threat};
-use crate::engine::{Pull, Row, difference};
+use crate::engine::{Pull, Row, Spent, difference};
 use crate::error::Result;
 use crate::probe::{Access, Probe};
 use crate::tensor::{Norm, sign};
@@ -61,6 +61,11 @@ impl Attack for Deepfool {
 
     fn threat(&self) -> Threat {
         self.nearest.threat(self.norm())
+    }
+
+    fn cost(&self, classes: u64) -> Spent {
+        let ranks = classes.saturating_sub(1).min(self.candidates.into());
+        Spent { forward: 1, gradient: u64::from(self.steps) * ranks }
     }
 
     fn perturb(&self, search: &mut Search<'_>) -> Result<()> {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::hyperplane::Plane;
 use super::search::{Search, Slope, argmax};
 use super::{Attack, Nearest, Threat};
-use crate::engine::{Pull, Row, difference};
+use crate::engine::{Pull, Row, Spent, difference};
 use crate::error::Result;
 use crate::probe::{Access, Probe};
 use crate::tensor::Norm;
@@ -70,6 +70,12 @@ impl Attack for Fab {
 
     fn threat(&self) -> Threat {
         self.nearest.threat(self.norm)
+    }
+
+    fn cost(&self, classes: u64) -> Spent {
+        let targets = classes.saturating_sub(1).min(self.targets.into());
+        let steps = u64::from(self.restarts) * u64::from(self.steps) * targets.max(1);
+        Spent { forward: steps, gradient: if targets == 0 { steps * classes } else { steps } }
     }
 
     fn perturb(&self, search: &mut Search<'_>) -> Result<()> {

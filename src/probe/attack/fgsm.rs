@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::ascent::{Ascent, Objective};
 use super::search::Search;
 use super::{Attack, Ball, Threat};
+use crate::engine::Spent;
 use crate::error::Result;
 use crate::probe::{Access, Probe};
 
@@ -35,6 +36,10 @@ impl Attack for Fgsm {
 
     fn threat(&self) -> Threat {
         self.ball.threat()
+    }
+
+    fn cost(&self, _: u64) -> Spent {
+        Spent { forward: 1, gradient: 1 }
     }
 
     fn perturb(&self, search: &mut Search<'_>) -> Result<()> {

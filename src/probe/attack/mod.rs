@@ -26,12 +26,14 @@ mod threat;
 pub use search::{Candidate, Case, Signs};
 pub use threat::{Goal, Threat};
 
+use std::sync::Arc;
+
 use search::Search;
 use serde_json::{Map, Value};
 use threat::{Ball, Nearest};
 
 use super::{Access, Kind, Manual, Probe, schema};
-use crate::engine::{Limits, Target};
+use crate::engine::{Limits, Spent, Target};
 use crate::error::{Error, Result};
 
 /// All attacks, in alphabetical order.
@@ -60,6 +62,9 @@ trait Attack: Probe {
     /// What it may do.
     fn threat(&self) -> Threat;
 
+    /// The most that it asks about a case of a model with so many classes.
+    fn cost(&self, classes: u64) -> Spent;
+
     /// Searches; the search keeps what is found.
     fn perturb(&self, search: &mut Search<'_>) -> Result<()>;
 }
@@ -68,9 +73,15 @@ trait Attack: Probe {
 pub struct Attacker {
     pub threat: Threat,
     perturb: Box<dyn Fn(&mut Search<'_>) -> Result<()> + Send + Sync>,
+    cost: Box<dyn Fn(u64) -> Spent + Send + Sync>,
 }
 
 impl Attacker {
+    /// The most that it asks about a case of a model with so many classes.
+    pub fn cost(&self, classes: u64) -> Spent {
+        (self.cost)(classes)
+    }
+
     /// What stops this attack, beside `limits`.
     #[must_use]
     pub fn limits<'a>(&self, limits: Limits<'a>) -> Limits<'a> {
@@ -115,7 +126,10 @@ const fn attack<A: Attack>() -> Entry {
 
 fn read<A: Attack>(params: &Map<String, Value>) -> Result<Attacker> {
     let attack = A::deserialize(Value::Object(params.clone())).map_err(|e| Error::invalid("params", e.to_string()))?;
-    Ok(Attacker { threat: attack.threat(), perturb: Box::new(move |search| attack.perturb(search)) })
+    let attack = Arc::new(attack);
+    let (threat, searching) = (attack.threat(), attack.clone());
+    let perturb = Box::new(move |search: &mut Search<'_>| searching.perturb(search));
+    Ok(Attacker { threat, perturb, cost: Box::new(move |classes| attack.cost(classes)) })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::ascent::{Ascent, Objective};
 use super::search::Search;
 use super::{Attack, Ball, Threat};
+use crate::engine::Spent;
 use crate::error::Result;
 use crate::probe::{Access, Probe};
 
@@ -51,6 +52,11 @@ impl Attack for Pgd {
 
     fn threat(&self) -> Threat {
         self.ball.threat()
+    }
+
+    fn cost(&self, _: u64) -> Spent {
+        let restarts = u64::from(self.restarts);
+        Spent { forward: restarts, gradient: restarts * u64::from(self.steps) }
     }
 
     fn perturb(&self, search: &mut Search<'_>) -> Result<()> {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::patch::{Grid, Painter};
 use super::search::Search;
 use super::{Attack, Ball, Goal, Threat};
-use crate::engine::{Loss, Row};
+use crate::engine::{Loss, Row, Spent};
 use crate::error::Result;
 use crate::probe::{Access, Probe};
 use crate::tensor::{Norm, Rng};
@@ -67,6 +67,10 @@ impl Attack for Square {
         let budget = u64::from(self.restarts) * u64::from(self.query_budget);
         let (norm, eps, target) = (self.norm, self.eps, self.target);
         Ball { norm, eps, target, query_budget: Some(budget) }.threat()
+    }
+
+    fn cost(&self, _: u64) -> Spent {
+        Spent { forward: u64::from(self.restarts) * u64::from(self.query_budget), gradient: 0 }
     }
 
     fn perturb(&self, search: &mut Search<'_>) -> Result<()> {
