@@ -77,7 +77,11 @@ impl ModelService for Service {
             operators: found.operators.clone().into_iter().collect(),
             parameter_count: found.parameters,
             opsets: found.opsets.clone().into_iter().collect(),
-            accesses: vec![pb::Access::Label.into(), pb::Access::Score.into()],
+            accesses: [pb::Access::Label, pb::Access::Score]
+                .into_iter()
+                .chain(found.no_gradient.is_empty().then_some(pb::Access::Gradient))
+                .map(Into::into)
+                .collect(),
             compute_batch: u32::try_from(found.batch).unwrap_or(u32::MAX),
         };
         Ok(response.into())

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::trace::TraceContext;
-use crate::engine::{Axis, Graph, Model, Port, Signature};
+use crate::engine::{Axis, Differentiability, Graph, Model, Port, Signature, Wish};
 use crate::error::{Error, Result};
 use crate::suite::{Check, Given, Plan, Slicer, Summary, Tags, Verdict, checks};
 
@@ -49,6 +49,9 @@ pub struct Inspection {
     pub seconds_per_row: f64,
     #[serde(default)]
     pub memory: u64,
+    /// Why the model has no gradient; empty if it has one.
+    #[serde(default)]
+    pub no_gradient: String,
 }
 
 /// An input or output as the file declares it.
@@ -80,8 +83,23 @@ impl Inspection {
             batch: model.batch() as u64,
             seconds_per_row: model.pace()?,
             memory: peak_memory(),
+            no_gradient: no_gradient(graph, model.signature())?,
         })
     }
+}
+
+/// What stands between a model and its gradient, in words; empty if nothing does.
+fn no_gradient(graph: &Graph, signature: &Signature) -> Result<String> {
+    let found = match Differentiability::of(graph, signature, &Wish::default()) {
+        Err(Error::Invalid(_)) => return Ok("the graph cannot be differentiated".to_owned()),
+        other => other?,
+    };
+    let missing: Vec<_> = found.missing.iter().take(5).map(ToString::to_string).collect();
+    Ok(match missing.as_slice() {
+        [] if found.reached => String::new(),
+        [] => "its judged output depends on no float input".to_owned(),
+        some => format!("these operators of the model have none: {}", some.join("; ")),
+    })
 }
 
 /// The most memory that this process has held, in bytes; 0 where the system does not say.

@@ -1,10 +1,12 @@
 //! Floor 0: tensors, images, random numbers. Nothing here knows a model.
 
 mod image;
+mod norm;
 mod resample;
 mod rng;
 
 pub use image::Pixels;
+pub use norm::{Norm, sign, sparse};
 pub use resample::{Kernel, resample};
 pub use rng::Rng;
 

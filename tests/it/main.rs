@@ -3,6 +3,7 @@
 // A failed unwrap is a failed test; the lint knows test functions but not their helpers.
 #![allow(clippy::unwrap_used)]
 
+mod attacks;
 mod cli;
 mod completions;
 mod corpus;
