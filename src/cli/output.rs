@@ -61,25 +61,29 @@ impl Lines {
                 self.waiting.entry(verdict.case_index).or_default().push(verdict);
             }
         }
+        let begun = self.next;
         while self.each > 0 && self.waiting.get(&self.next).is_some_and(|v| v.len() == self.each) {
-            self.flush(self.next)?;
             self.next += 1;
         }
-        Ok(())
+        self.flush(begun..self.next)
     }
 
     /// Prints what is left.
     pub(super) fn finish(&mut self) -> Result<()> {
         self.shown.sort_by_key(|v| (v.case_index, v.check_index));
         let left: Vec<u64> = self.waiting.keys().copied().collect();
-        left.into_iter().try_for_each(|case| self.flush(case))
+        self.flush(left)
     }
 
-    fn flush(&mut self, case: u64) -> Result<()> {
-        let mut verdicts = self.waiting.remove(&case).unwrap_or_default();
-        // Stable, so that the points of a check stay in their order.
-        verdicts.sort_by_key(|v| v.check_index);
-        self::verdicts(verdicts, self.tags.remove(&case))
+    fn flush(&mut self, cases: impl IntoIterator<Item = u64>) -> Result<()> {
+        let lines = cases.into_iter().flat_map(|case| {
+            let mut verdicts = self.waiting.remove(&case).unwrap_or_default();
+            // Stable, so that the points of a check stay in their order.
+            verdicts.sort_by_key(|v| v.check_index);
+            let tags = self.tags.remove(&case);
+            verdicts.into_iter().map(move |verdict| line(verdict, tags.as_ref()))
+        });
+        print_lines(lines)
     }
 }
 
@@ -92,17 +96,18 @@ fn tags_to_json(tags: pb::Tags) -> Value {
     Value::Object(tags.tags.into_iter().map(|(name, tag)| (name, value(tag))).collect())
 }
 
-/// Verdicts on one case as lines, in the order given, with its tags if it has any.
-pub(super) fn verdicts(verdicts: Vec<pb::Verdict>, tags: Option<Value>) -> Result<()> {
+/// Verdicts as lines, in the order given.
+pub(super) fn verdicts(verdicts: Vec<pb::Verdict>) -> Result<()> {
+    print_lines(verdicts.into_iter().map(|verdict| line(verdict, None)))
+}
+
+fn print_lines(lines: impl Iterator<Item = Value>) -> Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let mut print = |verdict| {
-        let mut line = line(verdict);
-        if let Some(tags) = &tags {
-            line["tags"] = tags.clone();
-        }
-        writeln!(out, "{line}")
+    let mut print = |line| {
+        serde_json::to_writer(&mut out, &line)?;
+        out.write_all(b"\n")
     };
-    let written = verdicts.into_iter().try_for_each(&mut print).and_then(|()| out.flush());
+    let written = { lines }.try_for_each(&mut print).and_then(|()| out.flush());
     written.map_err(|e| Error::internal("writing to stdout", e))
 }
 
@@ -123,7 +128,8 @@ fn number(value: f64) -> Value {
     if value.fract() == 0.0 && value.abs() < 1e15 { json!(value as i64) } else { json!(value) }
 }
 
-fn line(verdict: pb::Verdict) -> Value {
+/// A verdict, with its case's tags if there are any.
+fn line(verdict: pb::Verdict, tags: Option<&Value>) -> Value {
     let outcome = match verdict.outcome() {
         pb::Outcome::Held => "held",
         pb::Outcome::Broken => "broken",
@@ -145,6 +151,9 @@ fn line(verdict: pb::Verdict) -> Value {
     });
     if !verdict.reason.is_empty() {
         line["reason"] = json!(verdict.reason);
+    }
+    if let Some(tags) = tags {
+        line["tags"] = tags.clone();
     }
     line
 }

@@ -19,7 +19,7 @@ pub(super) async fn replay(server: &str, request: pb::ReplayCaseRequest, folder:
     let mut client = Client::connect(Some(server), 0).await?;
     let name = request.case_id.clone();
     let replayed = answer(client.jobs.replay_case(request).await)?;
-    output::verdicts(replayed.verdicts, None)?;
+    output::verdicts(replayed.verdicts)?;
     if let Some(folder) = folder {
         write(&replayed.arrays, &name, folder)?;
     }

@@ -26,7 +26,8 @@ pub(super) struct SuiteFile {
     pub(super) predictions: Option<String>,
     /// A YAML file that completes what the ONNX file says of its inputs and output.
     pub(super) signature: Option<PathBuf>,
-    /// Test cases: an .npz (`file.npz#x,y` names the arrays), a .csv, or a folder of pictures.
+    /// Test cases: an .npz (`file.npz#x,y` names the arrays), a .csv or .parquet (`file.csv#label`), a .jsonl, or a
+    /// folder of pictures.
     pub(super) cases: Option<String>,
     /// What is done with the cases; `clean` only predicts them.
     #[serde(default)]

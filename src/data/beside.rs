@@ -1,7 +1,7 @@
 //! Files that a list of cases names.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Value;
 use crate::error::{Error, Result};
@@ -13,6 +13,11 @@ const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 pub(super) fn is_picture(path: &Path) -> bool {
     let ending = path.extension().and_then(|e| e.to_str()).map(str::to_lowercase);
     ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
+}
+
+/// The folder that a list of cases lies in.
+pub(super) fn folder(list: &Path) -> PathBuf {
+    list.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
 /// The picture `relative` to `folder`. A list that came from elsewhere must not reach for other files of this machine:

@@ -53,6 +53,22 @@ pub enum Tag {
     Text(String),
 }
 
+impl Expected {
+    /// The answer of classes that are all right: the first is the label, each counts once. Without any, nothing is
+    /// expected.
+    pub(super) fn of(classes: impl IntoIterator<Item = Class>) -> Self {
+        let mut classes = classes.into_iter();
+        let Some(label) = classes.next() else { return Self::Nothing };
+        let mut acceptable = Vec::new();
+        for class in classes {
+            if class != label && !acceptable.contains(&class) {
+                acceptable.push(class);
+            }
+        }
+        Self::Class { label, acceptable }
+    }
+}
+
 impl Case {
     /// SHA-256 over id, inputs, answer and tags: equal digests mean equal cases.
     pub fn digest(&self) -> [u8; 32] {

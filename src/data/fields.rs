@@ -37,8 +37,9 @@ pub(super) fn number(field: &Field) -> Result<f32> {
     }
 }
 
-pub(super) fn vector(features: Vec<f32>) -> Result<Value> {
-    Ok(Value::Tensor(Tensor::F32(Array1::from(features).into_dyn())))
+/// The features of a row, `[features]`.
+pub(super) fn vector(features: Vec<f32>) -> Value {
+    Value::Tensor(Tensor::F32(Array1::from(features).into_dyn()))
 }
 
 fn whole(field: &Field) -> Option<i64> {
@@ -134,9 +135,7 @@ pub(super) fn expected(label: &Field, acceptable: &Field) -> Result<Expected> {
             (_, Some(Ok(index))) => Class::Index(index),
             _ => return Err(refuse(field, "the index of a class (from 0) or its name")),
         };
-        if !classes.contains(&class) {
-            classes.push(class);
-        }
+        classes.push(class);
         Ok(())
     };
     match (label, acceptable) {
@@ -157,7 +156,5 @@ pub(super) fn expected(label: &Field, acceptable: &Field) -> Result<Expected> {
         }
         other => other.items().unwrap_or(std::slice::from_ref(other)).iter().try_for_each(&mut add)?,
     }
-    let mut classes = classes.into_iter();
-    let Some(label) = classes.next() else { return Ok(Expected::Nothing) };
-    Ok(Expected::Class { label, acceptable: classes.collect() })
+    Ok(Expected::of(classes))
 }

@@ -47,7 +47,7 @@ pub(super) fn read(path: &Path) -> Result<Cases> {
         count += 1;
     }
     let file = path.to_owned();
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    let folder = beside::folder(path);
     let cases = (0..).zip(lines(path)?).map(move |(position, line): (u64, _)| {
         let (number, line) = line?;
         case(line, position, &kinds, &folder).map_err(|e| at(&file, number, e))
@@ -181,16 +181,7 @@ fn expected(label: Json, acceptable: &[Json], value: Option<f64>) -> Result<Expe
         (Json::Array(classes), None) => classes,
         (class, None) => vec![class],
     };
-    let mut classes = Vec::new();
-    for json in right.iter().chain(acceptable) {
-        let class = class(json)?;
-        if !classes.contains(&class) {
-            classes.push(class);
-        }
-    }
-    let mut classes = classes.into_iter();
-    let Some(label) = classes.next() else { return Ok(Expected::Nothing) };
-    Ok(Expected::Class { label, acceptable: classes.collect() })
+    Ok(Expected::of(right.iter().chain(acceptable).map(class).collect::<Result<Vec<_>>>()?))
 }
 
 fn class(json: &Json) -> Result<Class> {

@@ -33,20 +33,17 @@ impl Labels {
                 Err(Error::invalid("", format!("the class `{cell}` was found, the index of a class was expected")))
             }
         };
-        if cell.is_empty() && acceptable.is_empty() {
-            return Ok(Expected::Nothing);
-        }
         if self.fractions && !self.words {
             let number = |_| Error::invalid("", format!("the label `{cell}` was found, a number was expected"));
-            return match acceptable {
-                "" => Ok(Expected::Value(cell.parse().map_err(number)?)),
+            return match (cell, acceptable) {
+                ("", "") => Ok(Expected::Nothing),
+                (_, "") => Ok(Expected::Value(cell.parse().map_err(number)?)),
                 _ => Err(Error::invalid("", "acceptable classes stand beside labels that are values")),
             };
         }
-        let label = class(cell)?;
-        let further = acceptable.split_whitespace().map(class).collect::<Result<Vec<_>>>()?;
-        let acceptable = further.into_iter().filter(|class| *class != label).collect();
-        Ok(Expected::Class { label, acceptable })
+        let label = Some(cell).filter(|cell| !cell.is_empty());
+        let classes = label.into_iter().chain(acceptable.split_whitespace()).map(class);
+        Ok(Expected::of(classes.collect::<Result<Vec<_>>>()?))
     }
 }
 
@@ -74,6 +71,8 @@ mod tests {
         assert_eq!(expected(&["1", "0.5"], "").unwrap(), Expected::Value(1.0));
         assert_eq!(expected(&["1", "0.5", "cat"], "dog").unwrap(), class(name("1"), vec![name("dog")]));
         assert_eq!(expected(&["", "3"], "").unwrap(), Expected::Nothing);
+        assert_eq!(expected(&["", "3"], "1 2 1").unwrap(), class(Class::Index(1), vec![Class::Index(2)]));
+        assert_eq!(expected(&["", "0.5"], "").unwrap(), Expected::Nothing);
         assert!(expected(&["1", "2"], "dog").unwrap_err().to_string().contains("`dog`"));
         assert!(expected(&["1", "0.5"], "2").unwrap_err().to_string().contains("values"));
     }

@@ -14,7 +14,7 @@ use parquet::record::reader::RowIter;
 use parquet::record::{Field, Row};
 
 use super::fields;
-use super::{Case, Cases, Expected, labels, table};
+use super::{Case, Cases, Expected, beside, labels, table};
 use crate::error::{Error, Result};
 
 /// Bytes of the rows that are decoded at a time.
@@ -64,7 +64,7 @@ pub(super) fn read(path: &Path, label: Option<&str>) -> Result<Cases> {
     let batch = (BATCH_BYTES / (bytes / count.max(1)).max(1)).clamp(1, BATCH_ROWS);
     let rows = RowIter::from_file_into(Box::new(file)).with_batch_size(usize::try_from(batch).unwrap_or(1));
     let count = usize::try_from(count).map_err(|e| refuse(&e))?;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    let folder = beside::folder(&path);
     let mut rows = AssertUnwindSafe(rows);
     let rows = (0u64..).map_while(move |number| {
         let at = |what: &dyn std::fmt::Display| refuse(&format!("row {number}: {what}"));
@@ -175,7 +175,7 @@ fn case(row: Row, roles: &[Role], number: u64, folder: &Path) -> Result<Case> {
         }
     }
     if !features.is_empty() {
-        case.inputs.insert("x".to_owned(), fields::vector(features)?);
+        case.inputs.insert("x".to_owned(), fields::vector(features));
     }
     let [label, acceptable] = classes.map(|field| field.unwrap_or(Field::Null));
     case.expected = fields::expected(&label, &acceptable).map_err(|e| Error::invalid("", format!("label: {e}")))?;

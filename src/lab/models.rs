@@ -7,8 +7,7 @@ use super::limits::within;
 use super::meters::UPLOADED;
 use super::names;
 use super::records::{JobRecord, ModelRecord, State, decode, encode};
-use super::slot::{Ask, Death, Slot, Tell};
-use super::{Lab, records};
+use super::{Lab, records, slot};
 use crate::error::{Error, Result};
 
 /// What comes before the bytes of a model.
@@ -97,15 +96,7 @@ impl Lab {
     async fn inspect(&self, digest: &str, signature: &str) -> Result<records::Inspection> {
         let model = self.engine().blobs.local(digest).await?;
         let _turn = self.0.inspections.acquire().await.map_err(|e| Error::internal("inspections", e))?;
-        let ask = Ask::Inspect { model, signature: signature.to_owned() };
-        match Slot::start()?.ask(&ask, self.limits().inspect_time).await {
-            Ok(Tell::Inspected(inspection)) => Ok(*inspection),
-            Ok(Tell::Failed(e)) => Err(e),
-            Ok(Tell::Evidence(_)) => Err(Error::internal("slot", "evidence was not asked for")),
-            Err(Death(reason)) => {
-                Err(Error::invalid("model", format!("the model ended its slot at inspection: {reason}")))
-            }
-        }
+        slot::inspect(model, signature, self.limits().inspect_time).await
     }
 }
 

@@ -58,11 +58,15 @@ impl Progress {
     /// Takes in a line of the log.
     fn add(&mut self, entry: &Entry) -> Result<()> {
         if let Work::Shard { verdicts, queries } = decode(&entry.body)? {
-            self.shards_done += 1;
-            self.verdicts_done += verdicts.len() as u64;
-            self.queries_done += queries;
+            self.add_shard(verdicts.len(), queries);
         }
         Ok(())
+    }
+
+    fn add_shard(&mut self, verdicts: usize, queries: u64) {
+        self.shards_done += 1;
+        self.verdicts_done += verdicts as u64;
+        self.queries_done += queries;
     }
 }
 
@@ -274,9 +278,7 @@ impl Follow {
                 self.after = entry.sequence;
                 return match decode(&entry.body)? {
                     Line::Shard(line) => {
-                        self.progress.shards_done += 1;
-                        self.progress.verdicts_done += line.verdicts.len() as u64;
-                        self.progress.queries_done += line.queries;
+                        self.progress.add_shard(line.verdicts.len(), line.queries);
                         self.owed = true;
                         let ShardLine { verdicts, tags, .. } = line;
                         Ok(Some((self.after, Message::Verdicts { verdicts, tags })))

@@ -16,7 +16,7 @@ const CASE_MAX: u64 = 1 << 30;
 pub(super) type CaseDigest = [u8; 16];
 
 /// Bytes of a case in the index.
-const ENTRY: u64 = 24;
+const ENTRY_BYTES: u64 = 24;
 
 /// Bytes of the index that are given at once.
 const PIECE: u64 = 1 << 20;
@@ -70,18 +70,25 @@ fn damaged(e: &dyn std::fmt::Display) -> Error {
     Error::DataLoss(format!("the suite's file cannot be read: {e}"))
 }
 
-/// The file and where a range of cases stands: each with its digest and the place of its frame.
-fn open(path: &Path, cases: &Range<u64>) -> Result<(BufReader<File>, Vec<(CaseDigest, Range<u64>)>)> {
+/// What the index says of a case.
+struct Entry {
+    digest: CaseDigest,
+    /// Of its frame.
+    place: Range<u64>,
+}
+
+/// The file, and the entries of a range of cases.
+fn open(path: &Path, cases: &Range<u64>) -> Result<(BufReader<File>, Vec<Entry>)> {
     let torn = || damaged(&"its index is torn");
     let mut file = BufReader::new(File::open(path).map_err(|e| damaged(&e))?);
     let length = file.seek(SeekFrom::End(-8)).map_err(|e| damaged(&e))? + 8;
     let count = word(&mut file)?;
-    let size = count.checked_mul(ENTRY).and_then(|n| n.checked_add(16));
+    let size = count.checked_mul(ENTRY_BYTES).and_then(|n| n.checked_add(16));
     let index = size.and_then(|size| length.checked_sub(size)).ok_or_else(torn)?;
     if cases.start > cases.end || cases.end > count {
         return Err(damaged(&format!("cases {cases:?} were asked for, it has {count}")));
     }
-    file.seek(SeekFrom::Start(index + ENTRY * cases.start)).map_err(|e| damaged(&e))?;
+    file.seek(SeekFrom::Start(index + ENTRY_BYTES * cases.start)).map_err(|e| damaged(&e))?;
     let mut found = Vec::new();
     let mut start = word(&mut file)?;
     for _ in cases.clone() {
@@ -91,7 +98,7 @@ fn open(path: &Path, cases: &Range<u64>) -> Result<(BufReader<File>, Vec<(CaseDi
         if start > end || end > index {
             return Err(torn());
         }
-        found.push((digest, start..end));
+        found.push(Entry { digest, place: start..end });
         start = end;
     }
     Ok((file, found))
@@ -99,15 +106,15 @@ fn open(path: &Path, cases: &Range<u64>) -> Result<(BufReader<File>, Vec<(CaseDi
 
 /// Digests of the cases of a range of positions.
 pub(super) fn digests(path: &Path, cases: &Range<u64>) -> Result<Vec<CaseDigest>> {
-    Ok(open(path, cases)?.1.into_iter().map(|(digest, _)| digest).collect())
+    Ok(open(path, cases)?.1.into_iter().map(|entry| entry.digest).collect())
 }
 
 /// The cases of a range of positions.
 pub(super) fn read(path: &Path, cases: Range<u64>) -> Result<Vec<Case>> {
     let (mut file, found) = open(path, &cases)?;
-    let Some((_, first)) = found.first() else { return Ok(Vec::new()) };
-    file.seek(SeekFrom::Start(first.start)).map_err(|e| damaged(&e))?;
-    let case = |(_, place): (CaseDigest, Range<u64>)| {
+    let Some(first) = found.first() else { return Ok(Vec::new()) };
+    file.seek(SeekFrom::Start(first.place.start)).map_err(|e| damaged(&e))?;
+    let case = |Entry { place, .. }: Entry| {
         let size = place.end - place.start;
         if size > CASE_MAX {
             return Err(damaged(&format!("a case of {size} bytes")));
@@ -123,4 +130,36 @@ fn word(file: &mut impl Read) -> Result<u64> {
     let mut bytes = [0; 8];
     file.read_exact(&mut bytes).map_err(|e| Error::DataLoss(format!("the suite's file is torn: {e}")))?;
     Ok(u64::from_le_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::data::{Expected, Value};
+
+    fn case(id: &str) -> Case {
+        let inputs = BTreeMap::from([("image".to_owned(), Value::Image(id.as_bytes().to_vec()))]);
+        Case { id: id.to_owned(), inputs, expected: Expected::Nothing, tags: BTreeMap::new() }
+    }
+
+    #[test]
+    fn ranges_are_read_and_torn_files_are_refused() {
+        let cases = ["a", "longer", "c"].map(case);
+        let (mut writer, mut bytes) = (Writer::new().unwrap(), Vec::new());
+        cases.iter().for_each(|case| bytes.extend(writer.case(case).unwrap()));
+        writer.finish().unwrap().for_each(|piece| bytes.extend(piece.unwrap()));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &bytes).unwrap();
+        assert_eq!(read(file.path(), 0..3).unwrap(), cases);
+        assert_eq!(read(file.path(), 1..2).unwrap(), cases[1..2]);
+        assert_eq!(read(file.path(), 3..3).unwrap(), []);
+        assert_eq!(digests(file.path(), &(2..3)).unwrap()[0], cases[2].digest()[..16]);
+        assert!(read(file.path(), 2..4).is_err());
+        for end in 0..bytes.len() {
+            std::fs::write(file.path(), &bytes[..end]).unwrap();
+            assert!(read(file.path(), 0..3).is_err(), "{end} bytes");
+        }
+    }
 }

@@ -84,11 +84,8 @@ pub fn resample(picture: &Pixels, height: usize, width: usize, kernel: Kernel) -
     if width != picture.width {
         let columns = windows(picture.width, width, kernel);
         data = match channels {
-            3 => across::<3>(&data, picture.width, &columns),
-            _ => data
-                .chunks_exact(picture.width * channels)
-                .flat_map(|row| one_by_one(row, channels, &columns))
-                .collect(),
+            1 => across::<1>(&data, picture.width, &columns),
+            _ => across::<3>(&data, picture.width, &columns),
         };
     }
     if height != picture.height {
@@ -125,15 +122,6 @@ fn across<const CHANNELS: usize>(data: &[u8], from: usize, columns: &[Window]) -
         }
     }
     wide
-}
-
-/// A row of another width, for any number of channels.
-fn one_by_one(row: &[u8], channels: usize, columns: &[Window]) -> Vec<u8> {
-    let sum = |Window { start, weights }: &Window, channel| {
-        let samples = row[start * channels + channel..].iter().step_by(channels);
-        weights.iter().zip(samples).map(|(weight, sample)| weight * i32::from(*sample)).sum::<i32>()
-    };
-    columns.iter().flat_map(|window| (0..channels).map(move |c| level(HALF + sum(window, c)))).collect()
 }
 
 /// Another number of rows.

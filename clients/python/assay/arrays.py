@@ -44,17 +44,12 @@ def join(parts: Mapping[Artifact, Array], verdicts: Iterable[Verdict]) -> dict[s
     `x` has the shape (cases, ...); arrays of a check with several points (severities) have (cases, points, ...).
     Cases for which nothing was kept have zeros.
     """
-    ids: dict[int, str] = {}
-    count = 0
-    for verdict in verdicts:
-        ids[verdict.case_index] = verdict.case_id
-        count += 1
+    ids = {verdict.case_index: verdict.case_id for verdict in verdicts}
     cases = sorted(ids)
-    points = count // len(cases) if cases else 1
     arrays: dict[str, Array] = {"case": np.array([ids[case] for case in cases], dtype=np.str_)}
     places = {case: place for place, case in enumerate(cases)}
     for artifact, rows in parts.items():
-        each = 1 if artifact.array == "x" else points
+        each = artifact.rows_per_case
         shape = (len(cases), *((each,) if each > 1 else ()), *rows.shape[1:])
         whole = arrays.setdefault(artifact.array, np.zeros(shape, rows.dtype))
         place = places[artifact.first_case]

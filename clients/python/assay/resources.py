@@ -163,13 +163,15 @@ class Artifact:
     """Cases first."""
     size_bytes: int
     sha256: str
+    rows_per_case: int
+    """One, or one for each point of the check."""
 
     @classmethod
     def from_pb(cls, pb: jobs_pb2.Artifact) -> Artifact:
         """The artifact in a message."""
         kind = word(types_pb2.DataType.Name(pb.data_type), "DATA_TYPE_")
         place = (pb.check_index, pb.array, pb.first_case)
-        return cls(pb.name, *place, kind, tuple(pb.shape), pb.size_bytes, pb.sha256)
+        return cls(pb.name, *place, kind, tuple(pb.shape), pb.size_bytes, pb.sha256, pb.rows_per_case)
 
 
 _MODEL = re.compile(r"tenants/[^/]+/models/[^/]+")

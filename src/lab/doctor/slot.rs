@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Sign;
-use crate::lab::slot::{Ask, Death, Slot, Tell};
+use crate::lab::slot;
 
 /// A tiny network needs some milliseconds; a machine under load more.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,11 +22,5 @@ async fn ask(onnx: &[u8], signature: &str) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|e| format!("a folder for its model: {e}"))?;
     let model = folder.path().join("model.onnx");
     std::fs::write(&model, onnx).map_err(|e| format!("writing its model: {e}"))?;
-    let mut slot = Slot::start().map_err(|e| e.to_string())?;
-    match slot.ask(&Ask::Inspect { model, signature: signature.to_owned() }, PATIENCE).await {
-        Ok(Tell::Inspected(_)) => Ok(()),
-        Ok(Tell::Failed(e)) => Err(e.to_string()),
-        Ok(Tell::Evidence(_)) => Err("it answered what was not asked".to_owned()),
-        Err(Death(reason)) => Err(reason),
-    }
+    slot::inspect(model, signature, PATIENCE).await.map(|_| ()).map_err(|e| e.to_string())
 }

@@ -8,10 +8,11 @@ pub(super) use process::{Death, Slot};
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::lab::records::{CheckSpec, Inspection};
 use crate::suite::Evidence;
 
@@ -47,4 +48,15 @@ pub(super) enum Tell {
     Inspected(Box<Inspection>),
     Evidence(Evidence),
     Failed(Error),
+}
+
+/// What a model is, from a slot of its own that has `time` for it. A model that ends its slot is an error of `model`.
+pub(super) async fn inspect(model: PathBuf, signature: &str, time: Duration) -> Result<Inspection> {
+    let ask = Ask::Inspect { model, signature: signature.to_owned() };
+    match Slot::start()?.ask(&ask, time).await {
+        Ok(Tell::Inspected(inspection)) => Ok(*inspection),
+        Ok(Tell::Failed(e)) => Err(e),
+        Ok(Tell::Evidence(_)) => Err(Error::internal("slot", "evidence was not asked for")),
+        Err(Death(reason)) => Err(Error::invalid("model", format!("the model ended its slot at inspection: {reason}"))),
+    }
 }
