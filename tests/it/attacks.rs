@@ -389,3 +389,45 @@ fn targets_are_reached_or_the_case_holds() {
         }
     }
 }
+
+#[test]
+fn a_job_attacks_in_slots_as_the_library_does() {
+    use crate::cli::{lines, run, stderr};
+    let folder = tempfile::tempdir().unwrap();
+    let (spec, dir) = ("pgd:eps=0.1,steps=5", folder.path().to_str().unwrap());
+    let args = ["--check", spec, "--limit", "40", "--output", "jsonl", "--seed", "3"];
+    let first = run(&[&args[..], &["--slots", "1", "--artifacts", dir]].concat());
+    assert!(first.status.success(), "{}", stderr(&first));
+    let other = run(&[&args[..], &["--slots", "2"]].concat());
+    assert_eq!(first.stdout, other.stdout);
+    let lines = lines(&first);
+    let metrics = lines[40]["report"]["checks"][0]["metrics"].as_array().unwrap();
+    let names: Vec<&str> = metrics.iter().map(|m| m["name"].as_str().unwrap()).collect();
+    let expected = ["robust_accuracy", "robust_accuracy_quantized", "attack_success_rate", "queries_mean"];
+    assert_eq!(names, expected);
+    let moved = array(&folder.path().join("00-pgd.npz"), "x_adv").unwrap();
+    let pair = Pair::load(MNIST, "");
+    let own = pair.attack(&digits(1), spec, 3);
+    assert_eq!(moved.row(0), own.arrays["x_adv"].row(0));
+    let measures = &lines[0]["measures"];
+    assert_eq!(measures["queries"].as_f64(), own.verdicts[0].measures.get("queries").copied());
+}
+
+#[test]
+fn a_model_without_gradients_is_refused_for_attacks_that_want_them_and_others_run() {
+    use crate::cli::{assay, stderr};
+    let folder = tempfile::tempdir().unwrap();
+    let (model, cases) = (folder.path().join("forest.onnx"), folder.path().join("cases.csv"));
+    std::fs::write(&model, zoo("sk_forest")).unwrap();
+    std::fs::write(&cases, "a,b,c,d,label\n5.1,3.5,1.4,0.2,0\n6.2,2.9,4.3,1.3,1\n").unwrap();
+    let run = |check: &str| {
+        let (model, cases) = (model.to_str().unwrap(), cases.to_str().unwrap());
+        assay(&["run", "--model", model, "--cases", cases, "--check", check])
+    };
+    let refused = run("pgd:eps=0.1");
+    assert_eq!(refused.status.code(), Some(2));
+    let message = stderr(&refused);
+    assert!(message.contains("checks[0]") && message.contains("TreeEnsemble"), "{message}");
+    let score = run("square:eps=0.5,query_budget=20");
+    assert!(score.status.success(), "{}", stderr(&score));
+}
