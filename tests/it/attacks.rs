@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
+use assay::Error;
 use assay::data::{self, Case, Class, Expected, Value};
-use assay::engine::{Differentiated, Graph, Model, Wish};
-use assay::probe::attack::ATTACKS;
+use assay::engine::{Answer, Differentiated, Graph, Limits, Model, Target, Wish, prepare};
+use assay::probe::attack::{self, ATTACKS};
 use assay::suite::{Census, Check, Chunk, Evidence, Fold, Outcome, Report, Scope, Subject, Verdict, run};
-use assay::tensor::{Norm, Rng, Tensor};
+use assay::tensor::{Norm, Rng, Tensor, Tensors};
 use ndarray::ArrayD;
 
 use super::models::array;
@@ -174,6 +177,48 @@ fn a_case_meets_the_same_attack_in_any_company() {
         }
         let other = pair.attack(&cases, spec, 4);
         assert_eq!(other.arrays["x_adv"] != together.arrays["x_adv"], seeded, "{spec}");
+    }
+}
+
+/// The cases of the linear model as an attack sees them, with their inputs.
+fn raw(model: &Model, n: usize) -> (Vec<Tensors>, Vec<attack::Case>) {
+    let (mut inputs, mut cases) = (Vec::new(), Vec::new());
+    for case in rows(model, n, [-1.0, 2.0]) {
+        let prepared = prepare(&case, model.signature()).unwrap();
+        let Answer::Classes(right) = prepared.answer else { panic!("{}", case.id) };
+        let scores = model.scores(&prepared.inputs).unwrap().into_raw_vec_and_offset().0;
+        let x = prepared.inputs.values().next().unwrap().to_f64().into_iter().map(|v| v as f32).collect();
+        cases.push(attack::Case { id: case.id, x, bounds: [-1.0, 2.0], right, target: None, scores, grid: None });
+        inputs.push(prepared.inputs);
+    }
+    (inputs, cases)
+}
+
+#[test]
+fn every_attack_stops_where_it_must() {
+    let pair = Pair::load(&zoo("linear_three_none"), "input: {range: [-1, 2]}");
+    let (inputs, cases) = raw(&pair.model, 3);
+    for entry in ATTACKS {
+        let name = entry.manual.name;
+        // So small a ball that the search goes on.
+        let mut params = serde_json::json!({ "eps": 1e-4, "query_budget": 7 });
+        if name == "auto_attack" {
+            params.as_object_mut().unwrap().remove("query_budget");
+        }
+        let attacker = (entry.read)(params.as_object().unwrap()).unwrap();
+        let target = |limits| Target::new(&pair.model, pair.gradient.as_ref(), inputs.iter().collect(), limits);
+        let cancelled = AtomicBool::new(true);
+        let limits = Limits { cancel: Some(&cancelled), ..Limits::default() };
+        let stopped = attacker.attack(&target(limits), cases.clone(), 0, name).unwrap_err();
+        assert!(matches!(stopped, Error::Cancelled), "{name}: {stopped}");
+        let limits = Limits { deadline: Some(Instant::now()), ..Limits::default() };
+        let stopped = attacker.attack(&target(limits), cases.clone(), 0, name).unwrap_err();
+        assert!(matches!(stopped, Error::Deadline(_)), "{name}: {stopped}");
+        if name != "auto_attack" {
+            let found = attacker.attack(&target(attacker.limits(Limits::default())), cases.clone(), 0, name).unwrap();
+            // A step looks at three classes at most and asks the plain model once more.
+            assert!(found.iter().all(|c| c.spent.all() <= 7 + 3 && c.spent.all() > 0), "{name}: {found:?}");
+        }
     }
 }
 
