@@ -173,7 +173,8 @@ impl Cw {
             let slopes = search.slopes(&rows, Loss::Cw { confidence: self.confidence })?;
             let number = i32::try_from(number).unwrap_or(i32::MAX);
             for (descent, slope) in descents.iter_mut().zip(&slopes) {
-                descent.broken |= slope.value > 0.0;
+                // The loss is flat from there on.
+                descent.broken |= slope.value >= self.confidence;
                 descent.step(search, slope, self.step_size, number);
             }
         }
