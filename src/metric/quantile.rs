@@ -13,7 +13,8 @@ pub fn median(found: &[f64], censored: u64) -> Option<Figure> {
     let at = |rank: f64| sorted.get(usize::try_from(rank.max(1.0) as u64 - 1).ok()?).copied();
     let centre = n as f64 / 2.0;
     let half = Z * (n as f64).sqrt() / 2.0;
-    let value = if n % 2 == 0 { f64::midpoint(at(centre)?, at(centre + 1.0)?) } else { at((centre + 0.5).floor())? };
+    let value =
+        if n.is_multiple_of(2) { f64::midpoint(at(centre)?, at(centre + 1.0)?) } else { at((centre + 0.5).floor())? };
     let (low, high) = (at((centre - half).floor())?, at((centre + half).ceil().min(n as f64))?);
     Some(Figure { value, low: low.min(value), high: high.max(value), n, count: None })
 }

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
+use assay::Error;
 use assay::data::{self, Case, Class, Expected, Value};
-use assay::engine::{Differentiated, Graph, Model, Wish};
-use assay::probe::attack::ATTACKS;
+use assay::engine::{Answer, Differentiated, Graph, Limits, Model, Target, Wish, prepare};
+use assay::probe::attack::{self, ATTACKS};
 use assay::suite::{Census, Check, Chunk, Evidence, Fold, Outcome, Report, Scope, Subject, Verdict, run};
-use assay::tensor::{Norm, Rng, Tensor};
+use assay::tensor::{Norm, Rng, Tensor, Tensors};
 use ndarray::ArrayD;
 
 use super::models::array;
@@ -173,6 +176,48 @@ fn a_case_meets_the_same_attack_in_any_company() {
         }
         let other = pair.attack(&cases, spec, 4);
         assert_eq!(other.arrays["x_adv"] != together.arrays["x_adv"], seeded, "{spec}");
+    }
+}
+
+/// The cases of the linear model as an attack sees them, with their inputs.
+fn raw(model: &Model, n: usize) -> (Vec<Tensors>, Vec<attack::Case>) {
+    let (mut inputs, mut cases) = (Vec::new(), Vec::new());
+    for case in rows(model, n, [-1.0, 2.0]) {
+        let prepared = prepare(&case, model.signature()).unwrap();
+        let Answer::Classes(right) = prepared.answer else { panic!("{}", case.id) };
+        let scores = model.scores(&prepared.inputs).unwrap().into_raw_vec_and_offset().0;
+        let x = prepared.inputs.values().next().unwrap().to_f64().into_iter().map(|v| v as f32).collect();
+        cases.push(attack::Case { id: case.id, x, bounds: [-1.0, 2.0], right, target: None, scores, grid: None });
+        inputs.push(prepared.inputs);
+    }
+    (inputs, cases)
+}
+
+#[test]
+fn every_attack_stops_where_it_must() {
+    let pair = Pair::load(&zoo("linear_three_none"), "input: {range: [-1, 2]}");
+    let (inputs, cases) = raw(&pair.model, 3);
+    for entry in ATTACKS {
+        let name = entry.manual.name;
+        // So small a ball that the search goes on.
+        let mut params = serde_json::json!({ "eps": 1e-4, "query_budget": 7 });
+        if name == "auto_attack" {
+            params.as_object_mut().unwrap().remove("query_budget");
+        }
+        let attacker = (entry.read)(params.as_object().unwrap()).unwrap();
+        let target = |limits| Target::new(&pair.model, pair.gradient.as_ref(), inputs.iter().collect(), limits);
+        let cancelled = AtomicBool::new(true);
+        let limits = Limits { cancel: Some(&cancelled), ..Limits::default() };
+        let stopped = attacker.attack(&target(limits), cases.clone(), 0, name).unwrap_err();
+        assert!(matches!(stopped, Error::Cancelled), "{name}: {stopped}");
+        let limits = Limits { deadline: Some(Instant::now()), ..Limits::default() };
+        let stopped = attacker.attack(&target(limits), cases.clone(), 0, name).unwrap_err();
+        assert!(matches!(stopped, Error::Deadline(_)), "{name}: {stopped}");
+        if name != "auto_attack" {
+            let found = attacker.attack(&target(attacker.limits(Limits::default())), cases.clone(), 0, name).unwrap();
+            // A step looks at three classes at most and asks the plain model once more.
+            assert!(found.iter().all(|c| c.spent.all() <= 7 + 3 && c.spent.all() > 0), "{name}: {found:?}");
+        }
     }
 }
 
@@ -400,4 +445,46 @@ fn targets_are_reached_or_the_case_holds() {
             _ => assert!(!reached),
         }
     }
+}
+
+#[test]
+fn a_job_attacks_in_slots_as_the_library_does() {
+    use crate::cli::{lines, run, stderr};
+    let folder = tempfile::tempdir().unwrap();
+    let (spec, dir) = ("pgd:eps=0.1,steps=5", folder.path().to_str().unwrap());
+    let args = ["--check", spec, "--limit", "40", "--output", "jsonl", "--seed", "3"];
+    let first = run(&[&args[..], &["--slots", "1", "--artifacts", dir]].concat());
+    assert!(first.status.success(), "{}", stderr(&first));
+    let other = run(&[&args[..], &["--slots", "2"]].concat());
+    assert_eq!(first.stdout, other.stdout);
+    let lines = lines(&first);
+    let metrics = lines[40]["report"]["checks"][0]["metrics"].as_array().unwrap();
+    let names: Vec<&str> = metrics.iter().map(|m| m["name"].as_str().unwrap()).collect();
+    let expected = ["robust_accuracy", "robust_accuracy_quantized", "attack_success_rate", "queries_mean"];
+    assert_eq!(names, expected);
+    let moved = array(&folder.path().join("00-pgd.npz"), "x_adv").unwrap();
+    let pair = Pair::load(MNIST, "");
+    let own = pair.attack(&digits(1), spec, 3);
+    assert_eq!(moved.row(0), own.arrays["x_adv"].row(0));
+    let measures = &lines[0]["measures"];
+    assert_eq!(measures["queries"].as_f64(), own.verdicts[0].measures.get("queries").copied());
+}
+
+#[test]
+fn a_model_without_gradients_is_refused_for_attacks_that_want_them_and_others_run() {
+    use crate::cli::{assay, stderr};
+    let folder = tempfile::tempdir().unwrap();
+    let (model, cases) = (folder.path().join("forest.onnx"), folder.path().join("cases.csv"));
+    std::fs::write(&model, zoo("sk_forest")).unwrap();
+    std::fs::write(&cases, "a,b,c,d,label\n5.1,3.5,1.4,0.2,0\n6.2,2.9,4.3,1.3,1\n").unwrap();
+    let run = |check: &str| {
+        let (model, cases) = (model.to_str().unwrap(), cases.to_str().unwrap());
+        assay(&["run", "--model", model, "--cases", cases, "--check", check])
+    };
+    let refused = run("pgd:eps=0.1");
+    assert_eq!(refused.status.code(), Some(2));
+    let message = stderr(&refused);
+    assert!(message.contains("checks[0]") && message.contains("TreeEnsemble"), "{message}");
+    let score = run("square:eps=0.5,query_budget=20");
+    assert!(score.status.success(), "{}", stderr(&score));
 }

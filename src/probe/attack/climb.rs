@@ -130,6 +130,9 @@ impl Climb {
         let rows: Vec<&Row> = climbers.iter().map(|climber| &climber.row).collect();
         let mut slopes = search.slopes_toward(&rows, self.loss, &toward)?;
         for _ in 1..self.samples {
+            if rows.iter().any(|row| !search.target().affords(row.case)) {
+                break;
+            }
             let more = search.slopes_toward(&rows, self.loss, &toward)?;
             for (slope, more) in slopes.iter_mut().zip(more) {
                 slope.value = more.value;

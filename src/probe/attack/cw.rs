@@ -12,8 +12,8 @@ use crate::tensor::Norm;
 
 /// Carlini and Wagner's L2 attack: Adam on the squared distance plus a weight times the margin.
 ///
-/// A minimum-norm attack that comes near for many queries: the weight is searched for by bisection, and so is,
-/// in the end, how much of the change it takes. Inputs with bounds are changed through a tanh, so that they stay inside.
+/// A minimum-norm attack that comes near for many queries: the weight is searched for by bisection. Inputs with bounds
+/// are changed through a tanh, so that they stay inside.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct Cw {
@@ -81,12 +81,9 @@ impl Attack for Cw {
                 weight.bisect(broken);
             }
         }
-        search.draw_nearer(NEARER)
+        Ok(())
     }
 }
-
-/// Bisections of the way from the clean point to the witness, in the end.
-const NEARER: u32 = 8;
 
 /// The weight of a case's margin, between one that was too small and one that was enough.
 struct Weight {
@@ -176,7 +173,8 @@ impl Cw {
             let slopes = search.slopes(&rows, Loss::Cw { confidence: self.confidence })?;
             let number = i32::try_from(number).unwrap_or(i32::MAX);
             for (descent, slope) in descents.iter_mut().zip(&slopes) {
-                descent.broken |= slope.value > 0.0;
+                // The loss is flat from there on.
+                descent.broken |= slope.value >= self.confidence;
                 descent.step(search, slope, self.step_size, number);
             }
         }

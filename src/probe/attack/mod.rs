@@ -69,11 +69,14 @@ trait Attack: Probe {
     fn perturb(&self, search: &mut Search<'_>) -> Result<()>;
 }
 
+type Perturb = dyn Fn(&mut Search<'_>) -> Result<()> + Send + Sync;
+type Cost = dyn Fn(u64) -> Spent + Send + Sync;
+
 /// An attack with its parameters read.
 pub struct Attacker {
     pub threat: Threat,
-    perturb: Box<dyn Fn(&mut Search<'_>) -> Result<()> + Send + Sync>,
-    cost: Box<dyn Fn(u64) -> Spent + Send + Sync>,
+    perturb: Box<Perturb>,
+    cost: Box<Cost>,
 }
 
 impl Attacker {

@@ -209,29 +209,6 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Draws the nearest witnesses towards their clean points by bisection, a query a step.
-    #[allow(clippy::cast_possible_truncation)]
-    pub(super) fn draw_nearer(&mut self, steps: u32) -> Result<()> {
-        let found = self.states.iter().enumerate().filter_map(|(case, state)| Some((case, state.witness.clone()?.0)));
-        // Shares of the way to the witness: the larger one breaks the case.
-        let mut ways: Vec<(usize, Vec<f32>, f64, f64)> = found.map(|(case, x)| (case, x, 0.0, 1.0)).collect();
-        for _ in 0..steps {
-            ways.retain(|(case, ..)| self.is_open(*case));
-            let row = |(case, far, low, high): &(usize, Vec<f32>, f64, f64)| {
-                let share = f64::midpoint(*low, *high);
-                let between = |(c, f): (&f32, &f32)| (f64::from(*c) + share * (f64::from(*f) - f64::from(*c))) as f32;
-                Row { case: *case, x: self.cases[*case].x.iter().zip(far).map(between).collect() }
-            };
-            let rows: Vec<Row> = ways.iter().map(row).collect();
-            self.scores(&rows.iter().collect::<Vec<_>>())?;
-            for ((case, _, low, high), row) in ways.iter_mut().zip(rows) {
-                let kept = self.states[*case].witness.as_ref().is_some_and(|(x, _)| *x == row.x);
-                *(if kept { high } else { low }) = f64::midpoint(*low, *high);
-            }
-        }
-        Ok(())
-    }
-
     /// Scores of rows, in their order.
     pub(super) fn scores(&mut self, rows: &[&Row]) -> Result<Vec<Vec<f64>>> {
         let scores = self.target.scores(rows)?;

@@ -17,7 +17,7 @@ pub(super) struct Ball {
     pub(super) eps: Option<f64>,
     /// The class to be predicted: an index, `least_likely`, or `random`; `none` for any wrong one.
     pub(super) target: Goal,
-    /// Most queries about a case, forward and gradient together; no bound if left out.
+    /// Queries about a case, forward and gradient together, after which no step begins; no bound if left out.
     #[schemars(range(min = 1))]
     pub(super) query_budget: Option<u64>,
 }
@@ -43,7 +43,7 @@ pub(super) struct Nearest {
     pub(super) eps: Option<f64>,
     /// The class to be predicted: an index, `least_likely`, or `random`; `none` for any wrong one.
     pub(super) target: Goal,
-    /// Most queries about a case, forward and gradient together; no bound if left out.
+    /// Queries about a case, forward and gradient together, after which no step begins; no bound if left out.
     #[schemars(range(min = 1))]
     pub(super) query_budget: Option<u64>,
 }
