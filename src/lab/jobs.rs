@@ -250,7 +250,8 @@ impl Lab {
         if missing.is_empty() {
             return self.complete(job).await;
         }
-        self.engine().queue.enqueue(&job.name, &missing).await
+        let checks = u32::try_from(job.spec.checks.len()).map_err(|e| Error::internal("checks", e))?;
+        self.engine().queue.enqueue(&job.name, &missing, checks).await
     }
 
     /// Ends a job whose last line has come.

@@ -36,7 +36,7 @@ impl Pool {
         let (stop, stopped) = watch::channel(false);
         let mut workers = JoinSet::new();
         for _ in 0..slots {
-            let worker = Worker { lab: lab.clone(), slot: None, stopped: stopped.clone() };
+            let worker = Worker { lab: lab.clone(), slot: None, last: None, stopped: stopped.clone() };
             workers.spawn(worker.serve());
         }
         Self { stop, workers }
@@ -53,6 +53,8 @@ impl Pool {
 struct Worker {
     lab: Lab,
     slot: Option<Slot>,
+    /// What its slot has the cases of.
+    last: Option<Lease>,
     stopped: watch::Receiver<bool>,
 }
 
@@ -68,8 +70,9 @@ impl Worker {
     async fn serve(mut self) {
         while !*self.stopped.borrow() {
             let queue = self.lab.engine().queue.clone();
-            match queue.lease(self.lab.limits().lease_time).await {
+            match queue.lease(self.lab.limits().lease_time, self.last.as_ref()).await {
                 Ok(Some(lease)) => {
+                    self.last = Some(lease.clone());
                     if let Err(error) = self.work(&lease).await {
                         // The shard goes back without a mark against it: the fault is the engine's or this host's.
                         tracing::error!(%error, job = lease.job, shard = lease.shard, "a shard could not be worked on");

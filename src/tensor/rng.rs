@@ -2,7 +2,7 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
-use rand_distr::{Distribution, StandardNormal};
+use rand_distr::{Distribution, Exp1, StandardNormal};
 use sha2::{Digest, Sha256};
 
 /// A counter-based generator. Its key is the SHA-256 of (seed, check, case, stream), so that one case meets the same
@@ -47,6 +47,11 @@ impl Rng {
     /// Standard normal by the ziggurat method (Marsaglia and Tsang, 2000).
     pub fn normal(&mut self) -> f64 {
         StandardNormal.sample(&mut self.0)
+    }
+
+    /// Exponential of rate 1, by the ziggurat method too.
+    pub fn exponential(&mut self) -> f64 {
+        Exp1.sample(&mut self.0)
     }
 }
 

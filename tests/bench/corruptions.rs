@@ -11,6 +11,10 @@ use assay::tensor::{Pixels, Rng};
 use assay::{Error, Result};
 use serde_json::{Map, json};
 
+/// As in the program itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Least time that one corruption is measured for, in seconds.
 const SECONDS_MIN: f64 = 0.5;
 

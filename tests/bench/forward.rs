@@ -12,6 +12,10 @@ use assay::engine::Model;
 use assay::tensor::{Rng, Tensor, Tensors};
 use ndarray::ArrayD;
 
+/// As in the program itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Models, the signature that each needs, rows of one measurement.
 const MODELS: &[(&str, &str, usize)] = &[
     ("efficientnet_lite0", "", 32),

@@ -11,6 +11,10 @@ use assay::engine::Model;
 use assay::suite::{self, Check, Chunk, Plan};
 use assay::{Error, Result};
 
+/// As in the program itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<()> {
     // Cargo adds an option of its own.
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
@@ -25,9 +29,11 @@ fn main() -> Result<()> {
     let checks = specs.iter().map(|spec| Check::parse(spec)).collect::<Result<Vec<_>>>()?;
     let plan = Plan::new(cases.len() as u64, 1);
     let chunks = Mutex::new((0..plan.len()).filter_map(|i| plan.shard(i)));
+    // The lock is held for as long as it takes to draw one, not while it is worked on.
+    let draw = || chunks.lock().map(|mut left| left.next()).map_err(|e| Error::internal("chunks", e));
     let work = || -> Result<usize> {
         let mut verdicts = 0;
-        while let Some(shard) = chunks.lock().map_err(|e| Error::internal("chunks", e))?.next() {
+        while let Some(shard) = draw()? {
             let first = usize::try_from(shard.cases.start).map_err(|e| Error::internal("case", e))?;
             let end = usize::try_from(shard.cases.end).map_err(|e| Error::internal("case", e))?;
             let chunk = Chunk::new(&model, &cases[first..end], shard.cases.start)?;

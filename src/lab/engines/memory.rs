@@ -1,6 +1,6 @@
 //! State in memory, blobs in a temporary folder: for one command, gone with the process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,12 +41,24 @@ struct State {
     /// By job: the place of each shard in `shards`.
     places: BTreeMap<String, BTreeMap<u32, u64>>,
     place: u64,
+    /// Places of shards that were leased, if not acknowledged.
+    leased: BTreeSet<u64>,
     logs: BTreeMap<String, Lines>,
 }
 
 struct Waiting {
     lease: Lease,
     until: Option<Instant>,
+}
+
+impl Waiting {
+    fn is_free(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| until <= now)
+    }
+
+    fn chunk(&self) -> (&str, u32) {
+        (&self.lease.job, self.lease.chunk)
+    }
 }
 
 #[derive(Default)]
@@ -69,6 +81,26 @@ impl State {
             (Expect::Revision(r), Some((revision, _))) => r == *revision,
             _ => false,
         }
+    }
+
+    /// The place of a free shard, by the rules of [`Queue::lease`].
+    fn free(&self, now: Instant, last: Option<&Lease>) -> Option<u64> {
+        let own = last.and_then(|last| self.free_beside(now, last));
+        let held = self.leased.iter().filter_map(|place| self.shards.get(place)).filter(|w| !w.is_free(now));
+        let busy: BTreeSet<_> = held.map(Waiting::chunk).collect();
+        let mut free = self.shards.iter().filter(|(_, w)| w.is_free(now));
+        own.or_else(|| {
+            free.clone().find(|(_, w)| !busy.contains(&w.chunk())).or_else(|| free.next()).map(|(place, _)| *place)
+        })
+    }
+
+    /// The first free shard of the chunk that `last` is of; these are neighbours.
+    fn free_beside(&self, now: Instant, last: &Lease) -> Option<u64> {
+        let places = self.places.get(&last.job)?;
+        let of = |place: &&u64| self.shards.get(place).is_some_and(|w| w.lease.chunk == last.chunk);
+        let before = places.range(..last.shard).rev().map(|(_, place)| place).take_while(of);
+        let behind = places.range(last.shard..).map(|(_, place)| place).take_while(of);
+        before.chain(behind).filter(|place| self.shards.get(place).is_some_and(|w| w.is_free(now))).min().copied()
     }
 
     /// The place of a shard whose lease is still this one.
@@ -119,7 +151,7 @@ impl Meta for Memory {
 
 #[async_trait]
 impl Queue for Memory {
-    async fn enqueue(&self, job: &str, shards: &[u32]) -> Result<()> {
+    async fn enqueue(&self, job: &str, shards: &[u32], checks: u32) -> Result<()> {
         let mut state = self.state();
         for &shard in shards {
             if state.places.get(job).is_some_and(|places| places.contains_key(&shard)) {
@@ -128,7 +160,8 @@ impl Queue for Memory {
             state.place += 1;
             let place = state.place;
             state.places.entry(job.to_owned()).or_default().insert(shard, place);
-            let lease = Lease { job: job.to_owned(), shard, failures: 0, token: 0 };
+            let chunk = shard / checks.max(1);
+            let lease = Lease { job: job.to_owned(), shard, chunk, failures: 0, token: 0 };
             state.shards.insert(place, Waiting { lease, until: None });
         }
         drop(state);
@@ -136,11 +169,12 @@ impl Queue for Memory {
         Ok(())
     }
 
-    async fn lease(&self, ttl: Duration) -> Result<Option<Lease>> {
+    async fn lease(&self, ttl: Duration, last: Option<&Lease>) -> Result<Option<Lease>> {
         let now = Instant::now();
         let mut state = self.state();
-        let free = state.shards.values_mut().find(|w| w.until.is_none_or(|until| until <= now));
-        Ok(free.map(|waiting| {
+        let Some(place) = state.free(now, last) else { return Ok(None) };
+        state.leased.insert(place);
+        Ok(state.shards.get_mut(&place).map(|waiting| {
             waiting.until = Some(now + ttl);
             waiting.lease.token += 1;
             waiting.lease.clone()
@@ -158,6 +192,7 @@ impl Queue for Memory {
         let mut state = self.state();
         let Some(place) = state.held(lease) else { return Ok(false) };
         state.shards.remove(&place);
+        state.leased.remove(&place);
         if let Some(places) = state.places.get_mut(&lease.job) {
             places.remove(&lease.shard);
         }
@@ -178,6 +213,7 @@ impl Queue for Memory {
         let mut state = self.state();
         for place in state.places.remove(job).unwrap_or_default().into_values() {
             state.shards.remove(&place);
+            state.leased.remove(&place);
         }
         Ok(())
     }

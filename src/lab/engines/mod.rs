@@ -64,6 +64,8 @@ pub trait Meta: Send + Sync {
 pub struct Lease {
     pub job: String,
     pub shard: u32,
+    /// Shards of one job and chunk are on the same cases.
+    pub chunk: u32,
     /// Failures that workers reported for this shard so far; an expired lease is not one.
     pub failures: u32,
     /// Fences this lease from earlier and later ones of the same shard; 1 is the first.
@@ -73,10 +75,13 @@ pub struct Lease {
 /// Shards that wait for a worker, first in first out.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Adds shards; one that is there already (queued or leased) is kept as it is.
-    async fn enqueue(&self, job: &str, shards: &[u32]) -> Result<()>;
-    /// The first shard that is free: never leased, given back, or with an expired lease.
-    async fn lease(&self, ttl: Duration) -> Result<Option<Lease>>;
+    /// Adds shards; one that is there already (queued or leased) is kept as it is. Each `checks` neighbours are a chunk.
+    async fn enqueue(&self, job: &str, shards: &[u32], checks: u32) -> Result<()>;
+    /// A shard that is free: never leased, given back, or with an expired lease.
+    ///
+    /// The first one of the chunk of `last`, since who held that has the chunk's cases at hand; else the first one of a
+    /// chunk that nobody works on; else the first one. An engine may know the last of the three rules only.
+    async fn lease(&self, ttl: Duration, last: Option<&Lease>) -> Result<Option<Lease>>;
     /// Whether the lease was still held and now lasts `ttl` from now.
     async fn extend(&self, lease: &Lease, ttl: Duration) -> Result<bool>;
     /// Removes the shard for good; false if the lease is no longer held.

@@ -32,8 +32,12 @@ pub(super) fn quantized(block: &mut [i32; 64], divisors: &[i32; 64]) {
         let (divisor8, half) = (8 * divisor, 4 * divisor);
         // Most are small, and dividing is slow.
         let size = value.abs() + half;
-        let steps = if size < divisor8 { 0 } else { size / divisor8 };
-        *value = value.signum() * steps * divisor;
+        *value = if size < divisor8 { 0 } else { value.signum() * (size / divisor8) * divisor };
+    }
+    if block[1..].iter().all(|v| *v == 0) {
+        // The same for all: what both passes of the way back make of the mean alone.
+        *block = [descale(block[0] << KEPT, KEPT + 3); 64];
+        return;
     }
     columns(block, |column| {
         // Mostly only the mean is left.

@@ -190,6 +190,7 @@ pub(super) fn warped(field: &Field, border: Border, from: impl FnMut(usize, usiz
     result
 }
 
+#[allow(clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 fn warp<const C: usize>(
     field: &Field,
     border: Border,
@@ -200,9 +201,16 @@ fn warp<const C: usize>(
     for (y, row) in result.as_chunks_mut::<C>().0.chunks_mut(width).enumerate() {
         for (x, pixel) in row.iter_mut().enumerate() {
             let [(top, down), (left, right)] = from(y, x).map(whole_and_part);
-            let rows = [0, 1].map(|d| border.at(top + d, field.height) * width);
-            let columns = [0, 1].map(|d| border.at(left + d, width));
-            let [[a, b], [c, d]] = rows.map(|row| columns.map(|column| &pixels[row + column]));
+            let (bottom, far) = (field.height as isize - 1, width as isize - 1);
+            let [[a, b], [c, d]] = if (0..bottom).contains(&top) && (0..far).contains(&left) {
+                // Mostly all four are inside.
+                let at = top as usize * width + left as usize;
+                [at, at + width].map(|at| [&pixels[at], &pixels[at + 1]])
+            } else {
+                let rows = [0, 1].map(|d| border.at(top + d, field.height) * width);
+                let columns = [0, 1].map(|d| border.at(left + d, width));
+                rows.map(|row| columns.map(|column| &pixels[row + column]))
+            };
             *pixel = std::array::from_fn(|i| {
                 let (upper, lower) = (a[i] + right * (b[i] - a[i]), c[i] + right * (d[i] - c[i]));
                 upper + down * (lower - upper)

@@ -56,12 +56,15 @@ impl Corruption for Frost {
         let texture = &TEXTURES[rng.below(TEXTURES.len())];
         let frost = texture.grow(image.height, image.width, scale, rng);
         let mut frosted = Field::from(&*image);
-        for (pixel, grain) in frosted.data.chunks_mut(image.channels).zip(&frost.data) {
-            let colour = texture.colour(*grain);
-            if let [grey] = pixel {
-                *grey = kept * *grey + laid * (0.2989 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]);
-            } else {
-                pixel.iter_mut().zip(colour).for_each(|(sample, frost)| *sample = kept * *sample + laid * frost);
+        if image.channels == 1 {
+            for (grey, grain) in frosted.data.iter_mut().zip(&frost.data) {
+                let [r, g, b] = texture.colour(*grain);
+                *grey = kept * *grey + laid * (0.2989 * r + 0.587 * g + 0.114 * b);
+            }
+        } else {
+            for (pixel, grain) in frosted.data.as_chunks_mut::<3>().0.iter_mut().zip(&frost.data) {
+                let colour = texture.colour(*grain);
+                *pixel = std::array::from_fn(|c| kept * pixel[c] + laid * colour[c]);
             }
         }
         frosted.truncate_into(image);

@@ -36,8 +36,8 @@ impl Corruption for ImpulseNoise {
     fn corrupt(&self, image: &mut Pixels, rng: &mut Rng) -> Result<()> {
         let share = self.severity.of(&SHARE, image);
         // When each sample is lost with the same probability, the gaps between lost ones are geometric.
-        let scale = (1.0 - share).ln().recip();
-        let gap = |rng: &mut Rng| ((1.0 - rng.uniform()).ln() * scale) as usize;
+        let scale = -(1.0 - share).ln().recip();
+        let gap = |rng: &mut Rng| (rng.exponential() * scale) as usize;
         let mut at = gap(rng);
         while let Some(sample) = image.data.get_mut(at) {
             *sample = if rng.bits() >> 63 == 0 { 0 } else { 255 };

@@ -49,7 +49,7 @@ impl Corruption for JpegCompression {
         for (pixel, ((y, cb), cr)) in
             image.data.as_chunks_mut::<3>().0.iter_mut().zip(luma.data.iter().zip(&blue.data).zip(&red.data))
         {
-            *pixel = to_rgb(*y, *cb, *cr);
+            to_rgb(*y, *cb, *cr, pixel);
         }
         Ok(())
     }
@@ -103,32 +103,38 @@ fn halved(full: &Plane) -> Plane {
     let mut data = Vec::with_capacity(height * width);
     for y in 0..height {
         let (upper, lower) = (full.row(2 * y), full.row(2 * y + 1));
-        data.extend((0..width).map(|x| {
-            let (left, right) = (2 * x, (2 * x + 1).min(full.width - 1));
-            let sum: u32 = [upper[left], upper[right], lower[left], lower[right]].map(u32::from).iter().sum();
-            ((sum + 1 + x as u32 % 2) >> 2) as u8
-        }));
+        let mean = |x: usize, square: [u8; 4]| {
+            let sum: u16 = square.map(u16::from).iter().sum();
+            ((sum + 1 + x as u16 % 2) >> 2) as u8
+        };
+        let ((upper, last), (lower, last_lower)) = (upper.as_chunks::<2>(), lower.as_chunks::<2>());
+        data.extend(upper.iter().zip(lower).enumerate().map(|(x, ([a, b], [c, d]))| mean(x, [*a, *b, *c, *d])));
+        // The last column of an odd width stands for itself and the one beyond.
+        data.extend(last.iter().zip(last_lower).map(|(a, c)| mean(width - 1, [*a, *a, *c, *c])));
     }
     Plane { height, width, data }
 }
 
 /// Twice the size, each sample 9/16 of the nearest and the rest of its three neighbours (libjpeg's fancy upsampling).
 fn doubled(half: &Plane, height: usize, width: usize) -> Plane {
-    let mut data = Vec::with_capacity(height * width + 1);
+    let mut data = Vec::with_capacity(height * width);
+    let mut row = vec![0; 2 * half.width];
     let last = half.width - 1;
-    let mut columns = vec![0u16; half.width];
+    let mut columns = vec![0u16; half.width + 2];
     for y in 0..height {
         let near = half.row(y / 2);
         let far = half.row(if y % 2 == 0 { (y / 2).saturating_sub(1) } else { y / 2 + 1 });
-        for (column, (near, far)) in columns.iter_mut().zip(near.iter().zip(far)) {
+        for (column, (near, far)) in columns[1..].iter_mut().zip(near.iter().zip(far)) {
             *column = 3 * u16::from(*near) + u16::from(*far);
         }
-        for (x, near) in columns.iter().enumerate() {
-            let (left, right) = (columns[x.saturating_sub(1)], columns[(x + 1).min(last)]);
-            data.extend([((3 * near + left + 8) >> 4) as u8, ((3 * near + right + 7) >> 4) as u8]);
+        // One more on both sides, so that every one has neighbours.
+        (columns[0], columns[last + 2]) = (columns[1], columns[last + 1]);
+        let neighbours = columns.iter().zip(&columns[1..]).zip(&columns[2..]);
+        for (pair, ((left, near), right)) in row.as_chunks_mut().0.iter_mut().zip(neighbours) {
+            *pair = [((3 * near + left + 8) >> 4) as u8, ((3 * near + right + 7) >> 4) as u8];
         }
         // An odd width has no use for the last one.
-        data.truncate((y + 1) * width);
+        data.extend(&row[..width]);
     }
     // As in libjpeg, very narrow pictures only repeat samples.
     if half.width <= 2 {
@@ -141,24 +147,25 @@ fn doubled(half: &Plane, height: usize, width: usize) -> Plane {
 fn to_ycc(image: &Pixels) -> [Plane; 3] {
     // The middle of the differences, and what rounds them just under the half.
     const MIDDLE: i32 = (128 << 16) + 32_767;
+    const MIX: [[i32; 4]; 3] =
+        [[19_595, 38_470, 7_471, 32_768], [-11_058, -21_710, 32_768, MIDDLE], [32_768, -27_439, -5_329, MIDDLE]];
     let pixels = image.data.as_chunks::<3>().0;
-    let plane = |[r, g, b]: [i32; 3], summand: i32| {
-        let mix =
-            |p: &[u8; 3]| ((r * i32::from(p[0]) + g * i32::from(p[1]) + b * i32::from(p[2]) + summand) >> 16) as u8;
-        Plane { height: image.height, width: image.width, data: pixels.iter().map(mix).collect() }
-    };
-    [
-        plane([19_595, 38_470, 7_471], 32_768),
-        plane([-11_058, -21_710, 32_768], MIDDLE),
-        plane([32_768, -27_439, -5_329], MIDDLE),
-    ]
+    let mut planes = [(); 3].map(|()| vec![0; pixels.len()]);
+    let [luma, blue, red] = &mut planes;
+    for (((pixel, y), cb), cr) in pixels.iter().zip(luma).zip(blue).zip(red) {
+        let [r, g, b] = pixel.map(i32::from);
+        [*y, *cb, *cr] = MIX.map(|[of_r, of_g, of_b, and]| ((of_r * r + of_g * g + of_b * b + and) >> 16) as u8);
+    }
+    planes.map(|data| Plane { height: image.height, width: image.width, data })
 }
 
 /// Back, in the same fixed point.
-fn to_rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
+fn to_rgb(y: u8, cb: u8, cr: u8, [r, g, b]: &mut [u8; 3]) {
     let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
     let add = |difference: i32| (y + ((difference + 32_768) >> 16)).clamp(0, 255) as u8;
-    [add(91_881 * cr), add(-22_554 * cb - 46_802 * cr), add(116_130 * cb)]
+    *r = add(91_881 * cr);
+    *g = add(-22_554 * cb - 46_802 * cr);
+    *b = add(116_130 * cb);
 }
 
 /// What coefficients are divided by: a table of the standard (ITU-T T.81, annex K) scaled by the quality, as libjpeg.

@@ -90,15 +90,18 @@ fn add_noise(field: &mut Field, size: f64, amplitude: f32, ridged: bool, rng: &m
     let knots = |axis: &[(usize, f32)]| axis.last().map_or(0, |(knot, _)| knot + 2);
     let (count, width) = (knots(&rows) * knots(&columns), knots(&columns));
     let noise: Vec<f32> = (0..count).map(|_| rng.range(-1.0, 1.0) as f32).collect();
-    let mut mixed = vec![0f32; width];
-    for (y, (knot, part)) in rows.iter().enumerate() {
-        let (upper, lower) = (&noise[knot * width..], &noise[(knot + 1) * width..]);
-        mixed.iter_mut().zip(upper.iter().zip(lower)).for_each(|(m, (u, l))| *m = u + part * (l - u));
-        let row = field.row(y);
-        let values = columns.iter().map(|(knot, part)| {
-            let [left, right] = mixed[*knot..].first_chunk().copied().unwrap_or_default();
+    // Each row of knots as wide as the picture, so that only whole rows are left to mix.
+    let wide = noise.chunks(width).flat_map(|knots| {
+        columns.iter().map(|(knot, part)| {
+            let [left, right] = knots[*knot..].first_chunk().copied().unwrap_or_default();
             left + part * (right - left)
-        });
+        })
+    });
+    let (wide, width): (Vec<f32>, _) = (wide.collect(), field.width);
+    for (y, (knot, part)) in rows.iter().enumerate() {
+        let (upper, lower) = (&wide[knot * width..], &wide[(knot + 1) * width..]);
+        let values = upper.iter().zip(lower).map(|(u, l)| u + part * (l - u));
+        let row = field.row(y);
         let samples = field.data[row].iter_mut().zip(values);
         if ridged {
             samples.for_each(|(sample, value)| *sample += amplitude * RIDGED * (RIDGE - value.abs()));

@@ -145,28 +145,39 @@ impl Sqlite {
     }
 }
 
+/// Leases a free shard by the three rules of [`Queue::lease`].
+const TAKE: &str = "
+UPDATE shard SET until = ?2, token = token + 1 WHERE place = coalesce(
+    (SELECT place FROM shard WHERE job = ?3 AND chunk = ?4 AND until <= ?1 ORDER BY place LIMIT 1),
+    (SELECT place FROM shard AS free WHERE until <= ?1 AND NOT EXISTS (
+        SELECT 1 FROM shard AS held WHERE held.job = free.job AND held.chunk = free.chunk AND held.until > ?1
+    ) ORDER BY place LIMIT 1),
+    (SELECT place FROM shard WHERE until <= ?1 ORDER BY place LIMIT 1)
+) RETURNING job, shard, chunk, failures, token";
+
 #[async_trait]
 impl Queue for Sqlite {
-    async fn enqueue(&self, job: &str, shards: &[u32]) -> Result<()> {
+    async fn enqueue(&self, job: &str, shards: &[u32], checks: u32) -> Result<()> {
         let (job, shards) = (job.to_owned(), shards.to_vec());
         let write = move |c: &Connection| {
-            let mut insert = c.prepare_cached("INSERT OR IGNORE INTO shard (job, shard) VALUES (?1, ?2)")?;
-            shards.iter().try_for_each(|shard| insert.execute(params![job, shard]).map(drop))
+            let mut insert = c.prepare_cached("INSERT OR IGNORE INTO shard (job, shard, chunk) VALUES (?1, ?2, ?3)")?;
+            shards.iter().try_for_each(|shard| insert.execute(params![job, shard, shard / checks.max(1)]).map(drop))
         };
         self.store.write(write).await?;
         self.freed.notify_waiters();
         Ok(())
     }
 
-    async fn lease(&self, ttl: Duration) -> Result<Option<Lease>> {
+    async fn lease(&self, ttl: Duration, last: Option<&Lease>) -> Result<Option<Lease>> {
         let (now, until) = (self.now(), self.until(ttl));
+        let last = last.map(|lease| (lease.job.clone(), lease.chunk));
         let write = move |c: &Connection| {
-            let take = "UPDATE shard SET until = ?2, token = token + 1
-                        WHERE place = (SELECT place FROM shard WHERE until <= ?1 ORDER BY place LIMIT 1)
-                        RETURNING job, shard, failures, token";
-            let lease =
-                |r: &Row<'_>| Ok(Lease { job: r.get(0)?, shard: r.get(1)?, failures: r.get(2)?, token: r.get(3)? });
-            c.prepare_cached(take)?.query_row([now, until], lease).optional()
+            let (job, chunk) = last.unzip();
+            let lease = |r: &Row<'_>| {
+                let [shard, chunk, failures] = [r.get(1)?, r.get(2)?, r.get(3)?];
+                Ok(Lease { job: r.get(0)?, shard, chunk, failures, token: r.get(4)? })
+            };
+            c.prepare_cached(TAKE)?.query_row(params![now, until, job, chunk], lease).optional()
         };
         self.store.write(write).await
     }

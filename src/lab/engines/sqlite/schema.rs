@@ -14,11 +14,13 @@ CREATE TABLE shard (
     place INTEGER PRIMARY KEY AUTOINCREMENT,
     job TEXT NOT NULL,
     shard INTEGER NOT NULL,
+    chunk INTEGER NOT NULL,
     until INTEGER NOT NULL DEFAULT 0,
     failures INTEGER NOT NULL DEFAULT 0,
     token INTEGER NOT NULL DEFAULT 0,
     UNIQUE (job, shard)
 );
+CREATE INDEX shard_chunk ON shard (job, chunk);
 CREATE TABLE log (
     job TEXT NOT NULL,
     sequence INTEGER NOT NULL,
