@@ -83,6 +83,10 @@ impl ModelService for Service {
                 .map(Into::into)
                 .collect(),
             compute_batch: u32::try_from(found.batch).unwrap_or(u32::MAX),
+            flops: found.flops,
+            no_gradient: found.no_gradient.clone(),
+            nodes_without_gradient: found.without_gradient.clone(),
+            straight_through_nodes: found.straight_through.clone(),
         };
         Ok(response.into())
     }

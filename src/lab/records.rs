@@ -52,6 +52,14 @@ pub struct Inspection {
     /// Why the model has no gradient; empty if it has one.
     #[serde(default)]
     pub no_gradient: String,
+    /// Nodes that a gradient cannot pass, and those that it passes as if they did not round.
+    #[serde(default)]
+    pub without_gradient: Vec<String>,
+    #[serde(default)]
+    pub straight_through: Vec<String>,
+    /// Floating-point operations of one sample; 0 where the graph could not be followed.
+    #[serde(default)]
+    pub flops: u64,
 }
 
 /// An input or output as the file declares it.
@@ -73,6 +81,12 @@ impl Inspection {
         };
         let port =
             |p: &Port| PortRecord { name: p.name.clone(), dtype: p.dtype, shape: p.axes.iter().map(axis).collect() };
+        let gradient = match Differentiability::of(graph, model.signature(), &Wish::default()) {
+            Err(Error::Invalid(_)) => None,
+            other => Some(other?),
+        };
+        let no_gradient = gradient.as_ref().map_or("the graph cannot be differentiated".to_owned(), no_gradient);
+        let Differentiability { missing, straight_through, flops, .. } = gradient.unwrap_or_default();
         Ok(Self {
             signature: model.signature().clone(),
             inputs: graph.inputs.iter().map(port).collect(),
@@ -83,23 +97,22 @@ impl Inspection {
             batch: model.batch() as u64,
             seconds_per_row: model.pace()?,
             memory: peak_memory(),
-            no_gradient: no_gradient(graph, model.signature())?,
+            no_gradient,
+            without_gradient: missing.iter().map(ToString::to_string).collect(),
+            straight_through,
+            flops,
         })
     }
 }
 
 /// What stands between a model and its gradient, in words; empty if nothing does.
-fn no_gradient(graph: &Graph, signature: &Signature) -> Result<String> {
-    let found = match Differentiability::of(graph, signature, &Wish::default()) {
-        Err(Error::Invalid(_)) => return Ok("the graph cannot be differentiated".to_owned()),
-        other => other?,
-    };
+fn no_gradient(found: &Differentiability) -> String {
     let missing: Vec<_> = found.missing.iter().take(5).map(ToString::to_string).collect();
-    Ok(match missing.as_slice() {
+    match missing.as_slice() {
         [] if found.reached => String::new(),
         [] => "its judged output depends on no float input".to_owned(),
         some => format!("these operators of the model have none: {}", some.join("; ")),
-    })
+    }
 }
 
 /// The most memory that this process has held, in bytes; 0 where the system does not say.
