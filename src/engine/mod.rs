@@ -1,6 +1,7 @@
 //! Floor 1: models. Nothing outside this folder names tract.
 
 mod autodiff;
+mod blocks;
 mod declared;
 mod half;
 mod loss;
@@ -8,6 +9,7 @@ mod meaning;
 mod ml;
 mod model;
 mod onnx;
+mod ops;
 mod prepare;
 mod preprocess;
 mod quantize;

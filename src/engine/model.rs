@@ -12,7 +12,8 @@ use super::declared::Declared;
 use super::meaning::Labels;
 use super::onnx::{self, Axis, Graph};
 use super::signature::{Input, Output, OutputKind, Signature, Task};
-use super::{preprocess, rows, softmax};
+use super::ops::conv::adopt;
+use super::{blocks, preprocess, rows, softmax};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Rng, Tensor, Tensors};
 
@@ -260,9 +261,11 @@ pub(super) fn compute_batch(graph: &Graph) -> Result<usize> {
 }
 
 fn plan(graph: &Graph, inputs: &[Input], shapes: &[Vec<usize>]) -> anyhow::Result<Plan> {
-    let mut typed = typed(graph, inputs, shapes, &[])?.into_decluttered()?;
+    let mut typed = typed(graph, inputs, shapes, &[])?;
+    adopt::convolutions(&mut typed)?;
+    let mut typed = typed.into_decluttered()?;
     softmax::settle(&mut typed)?;
-    typed.into_optimized()?.into_runnable()
+    blocks::lay(&typed, &[], usize::MAX)?.graph.into_optimized()?.into_runnable()
 }
 
 /// The graph from probe space on, with the tensors `inner` as further outputs.

@@ -7,7 +7,7 @@ use tract_onnx::prelude::{IntoRunnable, OutletId};
 use super::driver::{Derivative, differentiate};
 use super::prepare::{Asked, Prepared, Wish};
 use crate::engine::model::{self, Plan};
-use crate::engine::{Graph, Signature, rows};
+use crate::engine::{Graph, Signature, blocks, rows};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Tensor, Tensors};
 
@@ -68,10 +68,15 @@ impl Differentiated {
         let each = asked.wrt.iter().cloned().zip(shapes).zip(reached);
         let wrt = each.map(|((name, shape), reached)| Wrt { name, shape, reached }).collect();
         let of = asked.of.iter().filter_map(|name| asked.outputs.iter().position(|o| o == name)).collect();
+        // Residuals pass from one graph to the other as they lie.
+        let forward = blocks::lay(&forward, &[], asked.outputs.len())?;
+        let seeds = vec![false; asked.of.len()];
+        let given = [&seeds[..], &forward.blocks[asked.outputs.len()..]].concat();
+        let backward = blocks::lay(&backward.into_decluttered()?, &given, usize::MAX)?;
         Ok(Self {
             signature: signature.clone(),
-            forward: forward.into_optimized()?.into_runnable()?,
-            backward: backward.into_decluttered()?.into_optimized()?.into_runnable()?,
+            forward: forward.graph.into_optimized()?.into_runnable()?,
+            backward: backward.graph.into_optimized()?.into_runnable()?,
             asked,
             of,
             wrt,

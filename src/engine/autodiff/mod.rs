@@ -9,9 +9,7 @@
 //! - [`tape`] is what a rule writes the backward graph with.
 //! - [`rules`] has a rule for each operator, in families. To add one: a function, and its line in `rules::rules`; then a
 //!   case in `tests/it/gradients.rs`, which holds it against finite differences.
-//! - [`ops`] has the operators that tract lacks.
 //! - [`unroll`] makes chains of recurrences, which then need no rule.
-//! - [`adopt`] puts assay's own convolution in the place of tract's, before tract takes that apart.
 //!
 //! # Gradients of weights
 //!
@@ -19,10 +17,8 @@
 //! asked about; made a source of the graph, it becomes active like any other input, `Tape::wants` says so, and the rules
 //! of arithmetic and products give its cotangent as they are. A convolution's says what it would take.
 
-mod adopt;
 mod driver;
 mod gradient;
-mod ops;
 mod prepare;
 mod report;
 mod rules;

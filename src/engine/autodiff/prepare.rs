@@ -2,7 +2,8 @@
 
 use tract_onnx::prelude::{OutletId, TypedModel};
 
-use super::{adopt, unroll};
+use super::unroll;
+use crate::engine::ops::conv::adopt;
 use crate::engine::{Axis, Graph, Signature, model, softmax};
 use crate::error::{Error, Result};
 

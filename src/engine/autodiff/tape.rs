@@ -9,7 +9,7 @@ use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 
-use super::ops::concrete;
+use crate::engine::ops::concrete;
 
 /// What a rule gives back: a cotangent for each input of the node, or none.
 pub(super) type Cotangents = TVec<Option<OutletId>>;

@@ -147,7 +147,7 @@ impl<'m> Steps<'m> {
     fn gru(&mut self, op: &GruSeq) -> TractResult<HashMap<usize, OutletId>> {
         ensure!(!op.projected, "a decluttered GRU was found");
         let h = op.hidden;
-        let shape = super::ops::concrete(self.model.outlet_fact(self.node.inputs[0])?)?;
+        let shape = crate::engine::ops::concrete(self.model.outlet_fact(self.node.inputs[0])?)?;
         self.limit(shape[1], 8)?;
         let (x, w, r) = (self.inputs[0], self.inputs[1], self.inputs[2]);
         let bias = if op.has_bias {

@@ -4,9 +4,9 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::math;
 
-use super::super::ops::Own;
-use super::super::ops::pointwise::{Pointwise, Slope};
-use super::super::ops::{Kernel, Real, slice};
+use crate::engine::ops::Own;
+use crate::engine::ops::pointwise::{Inside, Pointwise};
+use crate::engine::ops::{Kernel, Real, slice};
 use super::super::tape::{Cotangents, Tape};
 
 #[allow(clippy::trivially_copy_pass_by_ref)]
@@ -128,21 +128,6 @@ fn clipped(tape: &mut Tape, max: bool, bound: f64) -> TractResult<OutletId> {
         }
     }
     tape.output(0)
-}
-
-/// 1 where the value is beyond the bound.
-#[derive(Clone, Debug, PartialEq)]
-struct Inside {
-    max: bool,
-    bound: f64,
-}
-
-impl Slope for Inside {
-    fn slope<T: Real>(&self, y: T) -> T {
-        let bound = T::of(self.bound);
-        let inside = if self.max { y > bound } else { y < bound };
-        if inside { T::one() } else { T::zero() }
-    }
 }
 
 /// How much of the cotangent the first input gets: all where it wins, half where both are equal.

@@ -2,7 +2,7 @@
 
 use tract_onnx::tract_core::internal::*;
 
-use super::super::ops::{Kernel, Own, Real, slice};
+use crate::engine::ops::{Kernel, Own, Real, slice};
 use super::super::tape::{Cotangents, Tape};
 use crate::engine::ml;
 

@@ -2,8 +2,8 @@
 
 use tract_onnx::tract_core::internal::*;
 
-use super::super::ops::Own;
-use super::super::ops::conv::{Conv, adjoint_kernel};
+use crate::engine::ops::Own;
+use crate::engine::ops::conv::{Conv, adjoint_kernel};
 use super::super::tape::{Cotangents, Tape};
 
 /// In the input: the same operator with the kernel turned. In the kernel, which no input of a model reaches yet, it

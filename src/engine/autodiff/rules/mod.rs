@@ -35,8 +35,8 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::resize::{NearestUpsample, Resize};
 use tract_onnx::tract_core::ops::nn::{self, Reduce, RmsNorm, Softmax};
 
-use super::ops::Own;
-use super::ops::conv::Conv;
+use crate::engine::ops::Own;
+use crate::engine::ops::conv::Conv;
 use super::tape::{Cotangents, Tape};
 use crate::engine::ml;
 use crate::engine::softmax::InOrder;

@@ -6,8 +6,8 @@ use tract_onnx::tract_core::ops::cast::{Cast, cast as cast_to};
 use tract_onnx::tract_core::ops::change_axes::AxisOp;
 use tract_onnx::tract_core::ops::downsample::Downsample;
 
-use super::super::ops::Own;
-use super::super::ops::scatter::Spread;
+use crate::engine::ops::Own;
+use crate::engine::ops::scatter::Spread;
 use super::super::tape::{Cotangents, Tape};
 
 pub(super) fn axis_op(tape: &mut Tape, op: &AxisOp) -> TractResult<Cotangents> {

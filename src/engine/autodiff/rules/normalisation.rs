@@ -4,8 +4,8 @@
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::nn::{RmsNorm, Softmax, SoftmaxKind};
 
-use super::super::ops::Own;
-use super::super::ops::lanes::{Lanes, RmsNormAdjoint, SoftmaxAdjoint};
+use crate::engine::ops::Own;
+use crate::engine::ops::lanes::{Lanes, RmsNormAdjoint, SoftmaxAdjoint};
 use super::super::tape::{Cotangents, Tape};
 use crate::engine::softmax::InOrder;
 
@@ -27,7 +27,7 @@ pub(super) fn rms_norm(tape: &mut Tape, op: &RmsNorm) -> TractResult<Cotangents>
     by_input(tape, RmsNormAdjoint { lanes, eps: op.eps.cast_to_scalar::<f64>()? })
 }
 
-fn by_input(tape: &mut Tape, adjoint: impl super::super::ops::Kernel) -> TractResult<Cotangents> {
+fn by_input(tape: &mut Tape, adjoint: impl crate::engine::ops::Kernel) -> TractResult<Cotangents> {
     let (g, x) = (tape.cotangent()?, tape.input(0)?);
     let pulled = tape.wire(Own(adjoint), &[g, x])?;
     Ok(tape.only(0, pulled))

@@ -3,8 +3,8 @@
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::cnn::{MaxPool, SumPool};
 
-use super::super::ops::Own;
-use super::super::ops::pool::{MaxPoolAdjoint, SumPoolAdjoint};
+use crate::engine::ops::Own;
+use crate::engine::ops::pool::{MaxPoolAdjoint, SumPoolAdjoint};
 use super::super::tape::{Cotangents, Tape};
 
 pub(super) fn max_pool(tape: &mut Tape, op: &MaxPool) -> TractResult<Cotangents> {

@@ -4,8 +4,8 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::gru_cell::GruEpilogue;
 use tract_onnx::tract_core::ops::lstm_cell::LstmEpilogue;
 
-use super::super::ops::Own;
-use super::super::ops::recurrent::{GruAdjoint, LstmAdjoint};
+use crate::engine::ops::Own;
+use crate::engine::ops::recurrent::{GruAdjoint, LstmAdjoint};
 use super::super::tape::{Cotangents, Tape};
 
 pub(super) fn lstm(tape: &mut Tape, op: &LstmEpilogue) -> TractResult<Cotangents> {

@@ -3,8 +3,8 @@
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 
-use super::super::ops::Own;
-use super::super::ops::extremum::{Extremum, ProductOfOthers};
+use crate::engine::ops::Own;
+use crate::engine::ops::extremum::{Extremum, ProductOfOthers};
 use super::super::tape::{Cotangents, Tape};
 
 pub(super) fn reduce(tape: &mut Tape, op: &Reduce) -> TractResult<Cotangents> {

@@ -7,7 +7,7 @@ use super::{Kernel, Real, slice};
 
 /// Puts the values along an axis `stride` apart, zeros between them.
 #[derive(Clone, Debug, PartialEq)]
-pub(in super::super) struct Spread {
+pub(in crate::engine) struct Spread {
     axis: usize,
     stride: isize,
     first: usize,
@@ -16,7 +16,7 @@ pub(in super::super) struct Spread {
 
 impl Spread {
     /// The adjoint of a Downsample of an axis of this length.
-    pub(in super::super) fn new(op: &Downsample, length: usize) -> TractResult<Self> {
+    pub(in crate::engine) fn new(op: &Downsample, length: usize) -> TractResult<Self> {
         ensure!(op.stride != 0, "a stride of 0 was found");
         // A negative stride reads from the end.
         let first = if op.stride > 0 { op.modulo } else { length.saturating_sub(1 + op.modulo) };
@@ -52,7 +52,7 @@ impl Kernel for Spread {
 /// Inputs: cotangent, and for each of its values the place in row-major order that it belongs to. Adds them up there, in
 /// a tensor of this shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct ScatterAdd(pub(in super::super) TVec<usize>);
+pub(in crate::engine) struct ScatterAdd(pub(in crate::engine) TVec<usize>);
 
 impl Kernel for ScatterAdd {
     const NAME: &'static str = "ScatterAdd";

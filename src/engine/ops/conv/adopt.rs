@@ -5,12 +5,12 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::cnn::{self, Deconv, KernelFormat};
 use tract_onnx::tract_core::ops::nn::DataFormat;
 
-use super::ops::conv::{Conv, Span, adjoint_kernel};
-use super::ops::{Own, concrete};
+use super::{Conv, Span, adjoint_kernel};
+use super::super::{Own, concrete};
 
 /// Replaces every convolution and transposed convolution of floats with samples and channels first and a constant
 /// kernel and bias. The others stay, and have no gradient.
-pub(super) fn convolutions(model: &mut TypedModel) -> TractResult<()> {
+pub(in crate::engine) fn convolutions(model: &mut TypedModel) -> TractResult<()> {
     model.prop_consts()?;
     model.compact()?;
     for id in model.eval_order()? {

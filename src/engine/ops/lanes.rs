@@ -7,9 +7,9 @@ use super::{Kernel, Real, slice};
 
 /// Lanes of a tensor in row-major order: neighbouring axes, taken as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Lanes {
-    pub(in super::super) first: usize,
-    pub(in super::super) last: usize,
+pub(in crate::engine) struct Lanes {
+    pub(in crate::engine) first: usize,
+    pub(in crate::engine) last: usize,
 }
 
 impl Lanes {
@@ -37,10 +37,10 @@ impl Lanes {
 /// Inputs: cotangent and the softmax's input. The probabilities are computed again in float64: where the model is sure,
 /// what float32 leaves of 1 - p is rounding.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct SoftmaxAdjoint {
-    pub(in super::super) lanes: Lanes,
+pub(in crate::engine) struct SoftmaxAdjoint {
+    pub(in crate::engine) lanes: Lanes,
     /// Of its logarithm.
-    pub(in super::super) log: bool,
+    pub(in crate::engine) log: bool,
 }
 
 impl Kernel for SoftmaxAdjoint {
@@ -68,9 +68,9 @@ impl Kernel for SoftmaxAdjoint {
 
 /// Inputs: cotangent and the norm's input, y = x / sqrt(mean(x^2) + eps).
 #[derive(Clone, Debug, PartialEq)]
-pub(in super::super) struct RmsNormAdjoint {
-    pub(in super::super) lanes: Lanes,
-    pub(in super::super) eps: f64,
+pub(in crate::engine) struct RmsNormAdjoint {
+    pub(in crate::engine) lanes: Lanes,
+    pub(in crate::engine) eps: f64,
 }
 
 impl Kernel for RmsNormAdjoint {

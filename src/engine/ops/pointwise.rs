@@ -7,7 +7,7 @@ use tract_onnx::tract_core::internal::*;
 use super::{Kernel, Real, slice};
 
 /// The derivative of an element-wise function.
-pub(in super::super) trait Slope: Clone + Debug + PartialEq + Send + Sync + 'static {
+pub(in crate::engine) trait Slope: Clone + Debug + PartialEq + Send + Sync + 'static {
     /// At `v`: the function's input or its output, as its rule hands it over.
     fn slope<T: Real>(&self, v: T) -> T;
 
@@ -21,7 +21,7 @@ pub(in super::super) trait Slope: Clone + Debug + PartialEq + Send + Sync + 'sta
 /// Inputs: cotangent, and the values at which the slope is taken. A cotangent of zero stays zero whatever the slope:
 /// the branch that a Where did not take may have an infinite one.
 #[derive(Clone, Debug, PartialEq)]
-pub(in super::super) struct Pointwise<S>(pub(in super::super) S);
+pub(in crate::engine) struct Pointwise<S>(pub(in crate::engine) S);
 
 /// Values worked on at once, so that they stay in the first cache.
 const BLOCK: usize = 1024;
@@ -57,5 +57,20 @@ impl<S: Slope> Kernel for Pointwise<S> {
 
     fn pointwise(&self) -> bool {
         true
+    }
+}
+
+/// 1 where the value is beyond the bound: the slope of a maximum or minimum with a number, at its output.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::engine) struct Inside {
+    pub(in crate::engine) max: bool,
+    pub(in crate::engine) bound: f64,
+}
+
+impl Slope for Inside {
+    fn slope<T: Real>(&self, y: T) -> T {
+        let bound = T::of(self.bound);
+        let inside = if self.max { y > bound } else { y < bound };
+        if inside { T::one() } else { T::zero() }
     }
 }

@@ -8,6 +8,7 @@
 //! channel. Each output is summed in one order whatever the batch and its place, so equal windows give equal bits.
 //! Faster kernels belong behind the same operator, beside [`plain`], which does any shape on any machine.
 
+pub(in crate::engine) mod adopt;
 mod plain;
 #[cfg(test)]
 mod tests;
@@ -19,20 +20,20 @@ use super::{Kernel, Real, concrete};
 /// How one axis is read: output `o` is the sum over taps `t` of `kernel[t]` times the spread input at
 /// `o * stride + t * dilation - before`, where the spread input holds the values `spread` apart and zeros elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Span {
-    pub(in super::super) kernel: usize,
-    pub(in super::super) stride: usize,
-    pub(in super::super) dilation: usize,
-    pub(in super::super) spread: usize,
+pub(in crate::engine) struct Span {
+    pub(in crate::engine) kernel: usize,
+    pub(in crate::engine) stride: usize,
+    pub(in crate::engine) dilation: usize,
+    pub(in crate::engine) spread: usize,
     /// May be negative: values that no output reads.
-    pub(in super::super) before: isize,
+    pub(in crate::engine) before: isize,
     /// Outputs.
-    pub(in super::super) output: usize,
+    pub(in crate::engine) output: usize,
 }
 
 impl Span {
     /// An axis that is not there.
-    const POINT: Self = Self { kernel: 1, stride: 1, dilation: 1, spread: 1, before: 0, output: 1 };
+    pub(in crate::engine) const POINT: Self = Self { kernel: 1, stride: 1, dilation: 1, spread: 1, before: 0, output: 1 };
 
     /// Distance of the last tap from the first.
     fn reach(&self) -> isize {
@@ -40,13 +41,13 @@ impl Span {
     }
 
     /// The axis along which a cotangent goes back to an input of this length, under the turned kernel.
-    pub(in super::super) fn adjoint(&self, input: usize) -> Self {
+    pub(in crate::engine) fn adjoint(&self, input: usize) -> Self {
         let before = self.reach() - self.before;
         Self { stride: self.spread, spread: self.stride, before, output: input, ..*self }
     }
 
     /// Outputs that see the same taps.
-    fn phases(&self) -> Vec<Phase> {
+    pub(in crate::engine) fn phases(&self) -> Vec<Phase> {
         let (stride, spread) = (self.stride.cast_signed(), self.spread.cast_signed());
         let every = self.spread / gcd(self.spread, self.stride);
         let phase = |first: usize| {
@@ -63,18 +64,19 @@ impl Span {
 }
 
 /// The outputs `first + j * every`, which read the input at `at + j * step` for each tap.
-struct Phase {
-    first: usize,
-    every: usize,
-    count: usize,
-    step: usize,
+#[derive(Clone, Debug)]
+pub(in crate::engine) struct Phase {
+    pub(in crate::engine) first: usize,
+    pub(in crate::engine) every: usize,
+    pub(in crate::engine) count: usize,
+    pub(in crate::engine) step: usize,
     /// Tap of the kernel, and where its first output reads.
-    taps: Vec<(usize, isize)>,
+    pub(in crate::engine) taps: Vec<(usize, isize)>,
 }
 
 impl Phase {
     /// Where the tap at `at` is inside an input of this length: outputs `j` of the phase.
-    fn inside(&self, at: isize, length: usize) -> std::ops::Range<usize> {
+    pub(in crate::engine) fn inside(&self, at: isize, length: usize) -> std::ops::Range<usize> {
         let step = self.step.cast_signed();
         let low = if at >= 0 { 0 } else { (-at).cast_unsigned().div_ceil(self.step) };
         let room = length.cast_signed() - at;
@@ -89,14 +91,14 @@ fn gcd(a: usize, b: usize) -> usize {
 
 /// Inputs: `[N, C, ...]`, kernel `[O, C / groups, ...]`, bias `[O]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct Conv {
-    pub(in super::super) spans: TVec<Span>,
-    pub(in super::super) groups: usize,
+pub(in crate::engine) struct Conv {
+    pub(in crate::engine) spans: TVec<Span>,
+    pub(in crate::engine) groups: usize,
 }
 
 /// The kernel under which cotangents go back: `[O, C / groups, ...]` becomes `[C, O / groups, ...]` with the taps in
 /// reverse.
-pub(in super::super) fn adjoint_kernel(kernel: &Tensor, groups: usize) -> TractResult<Tensor> {
+pub(in crate::engine) fn adjoint_kernel(kernel: &Tensor, groups: usize) -> TractResult<Tensor> {
     fn of<T: Real>(kernel: &Tensor, groups: usize) -> TractResult<Tensor> {
         let shape = kernel.shape();
         let (outputs, inputs, taps) = (shape[0] / groups, shape[1], shape[2..].iter().product());

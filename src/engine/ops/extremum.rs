@@ -8,7 +8,7 @@ use super::{Kernel, Real};
 /// Inputs: cotangent, input and output of a reduction to the largest or smallest. Values equal to it share the
 /// cotangent evenly, as with torch's `amax`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct Extremum;
+pub(in crate::engine) struct Extremum;
 
 impl Kernel for Extremum {
     const NAME: &'static str = "ExtremumAdjoint";
@@ -36,7 +36,7 @@ impl Kernel for Extremum {
 
 /// For each value the product of the others along the axes: the slope of a product, also where values are zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct ProductOfOthers(pub(in super::super) TVec<usize>);
+pub(in crate::engine) struct ProductOfOthers(pub(in crate::engine) TVec<usize>);
 
 impl Kernel for ProductOfOthers {
     const NAME: &'static str = "ProductOfOthers";

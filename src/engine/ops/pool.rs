@@ -6,16 +6,16 @@ use tract_onnx::tract_core::ops::cnn::{PaddingSpec, PoolSpec};
 use super::{Kernel, Real, slice};
 
 /// The windows of a pool over one shape: one to three axes before `inner` ones; planes of these follow one another.
-struct Windows {
+pub(in crate::engine) struct Windows {
     inner: usize,
-    axes: [Window; 3],
+    pub(in crate::engine) axes: [Window; 3],
 }
 
 /// How a pool sees one axis.
 #[derive(Clone, Copy)]
-struct Window {
-    input: usize,
-    output: usize,
+pub(in crate::engine) struct Window {
+    pub(in crate::engine) input: usize,
+    pub(in crate::engine) output: usize,
     kernel: usize,
     stride: usize,
     dilation: usize,
@@ -26,7 +26,7 @@ struct Window {
 
 impl Window {
     /// Where the taps of output `o` read, those beyond the input left out.
-    fn reads(self, o: usize) -> impl Iterator<Item = usize> + Clone {
+    pub(in crate::engine) fn reads(self, o: usize) -> impl Iterator<Item = usize> + Clone {
         let at = move |t: usize| (o * self.stride + t * self.dilation).checked_sub(self.before);
         (0..self.kernel).filter_map(at).filter(move |i| *i < self.input)
     }
@@ -38,7 +38,7 @@ impl Window {
 }
 
 impl Windows {
-    fn new(spec: &PoolSpec, shape: &[usize]) -> TractResult<Self> {
+    pub(in crate::engine) fn new(spec: &PoolSpec, shape: &[usize]) -> TractResult<Self> {
         let (first, rank) = (spec.data_format.h_axis(), spec.rank());
         ensure!((1..=3).contains(&rank), "pools over {rank} axes have none");
         let point = Window { input: 1, output: 1, kernel: 1, stride: 1, dilation: 1, before: 0, padded: 1 };
@@ -103,7 +103,7 @@ impl Table {
 
 /// Inputs: cotangent and the pool's input. Each window's cotangent goes to the first of its largest values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct MaxPoolAdjoint(pub(in super::super) PoolSpec);
+pub(in crate::engine) struct MaxPoolAdjoint(pub(in crate::engine) PoolSpec);
 
 impl Kernel for MaxPoolAdjoint {
     const NAME: &'static str = "MaxPoolAdjoint";
@@ -136,12 +136,12 @@ impl Kernel for MaxPoolAdjoint {
 
 /// Input: cotangent. Each window's goes to all of its values, divided as the pool divides.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct SumPoolAdjoint {
-    pub(in super::super) spec: PoolSpec,
-    pub(in super::super) normalize: bool,
-    pub(in super::super) count_include_pad: bool,
+pub(in crate::engine) struct SumPoolAdjoint {
+    pub(in crate::engine) spec: PoolSpec,
+    pub(in crate::engine) normalize: bool,
+    pub(in crate::engine) count_include_pad: bool,
     /// The pool's input.
-    pub(in super::super) shape: TVec<usize>,
+    pub(in crate::engine) shape: TVec<usize>,
 }
 
 impl Kernel for SumPoolAdjoint {

@@ -11,8 +11,8 @@ fn sigmoid<T: Real>(x: T) -> T {
 /// Inputs: cotangents of the hidden and the cell state, gates before their activation `[.., 4 hidden]` in the order
 /// input, output, forget, cell, and the cell state before. Outputs: cotangents of the last two.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct LstmAdjoint {
-    pub(in super::super) hidden: usize,
+pub(in crate::engine) struct LstmAdjoint {
+    pub(in crate::engine) hidden: usize,
 }
 
 impl Kernel for LstmAdjoint {
@@ -46,8 +46,8 @@ impl Kernel for LstmAdjoint {
 /// Inputs: cotangent of the state, the two halves of the gates before their activation `[.., 3 hidden]` in the order
 /// update, reset, candidate, and the state before. Outputs: cotangents of the last three.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct GruAdjoint {
-    pub(in super::super) hidden: usize,
+pub(in crate::engine) struct GruAdjoint {
+    pub(in crate::engine) hidden: usize,
 }
 
 impl Kernel for GruAdjoint {
