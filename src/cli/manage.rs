@@ -152,7 +152,11 @@ fn facts(found: &pb::InspectModelResponse, output: Output) {
         line.push_str(&word);
     }
     println!("{line}\nparameters {}\nFLOPs      {} a sample", found.parameter_count, found.flops);
-    println!("batch      {}\naccess     {}", found.compute_batch, found.accesses().map(access).collect::<Vec<_>>().join(", "));
+    println!(
+        "batch      {}\naccess     {}",
+        found.compute_batch,
+        found.accesses().map(access).collect::<Vec<_>>().join(", ")
+    );
     if found.nodes_without_gradient.is_empty() && !found.no_gradient.is_empty() {
         println!("gradient   none: {}", found.no_gradient);
     }

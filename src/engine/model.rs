@@ -11,16 +11,19 @@ use tract_onnx::prelude::{Framework, InferenceFact, InferenceModelExt, IntoRunna
 use super::declared::Declared;
 use super::meaning::Labels;
 use super::onnx::{self, Axis, Graph};
-use super::signature::{Input, Output, OutputKind, Signature, Task};
 use super::ops::conv::adopt;
+use super::signature::{Input, Output, OutputKind, Signature, Task};
 use super::{blocks, preprocess, rows, softmax};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Rng, Tensor, Tensors};
 
 pub(super) type Plan = Arc<tract::RunnableModel<tract::TypedFact, Box<dyn tract::TypedOp>>>;
 
-/// Rows that go through a graph without convolutions at once; with them tract is fastest row by row.
-const DENSE_BATCH: usize = 16;
+/// Rows that go through a graph at once, at most.
+const BATCH_MAX: usize = 32;
+
+/// Elements of a batch's inputs, about. What is larger leaves the cache between one operator and the next.
+const BATCH_ELEMENTS: usize = 1 << 15;
 
 /// How long the pace of a model is measured, at most, once it has run.
 const PACE_TIME: Duration = Duration::from_millis(200);
@@ -49,7 +52,7 @@ impl Model {
     pub fn of(graph: &Graph, signature: &str) -> Result<Self> {
         let declared = &Declared::parse(signature)?;
         let inputs = declared.inputs(graph)?;
-        let (batch, sample_axis) = (compute_batch(graph)?, graph.has_sample_axis());
+        let (batch, sample_axis) = (compute_batch(graph, &inputs)?, graph.has_sample_axis());
         let samples = if sample_axis { vec![batch] } else { Vec::new() };
         let shapes: Vec<_> = inputs.iter().map(|i| [samples.as_slice(), &i.shape].concat()).collect();
         let plan = guard("cannot be loaded", || plan(graph, &inputs, &shapes))?;
@@ -248,15 +251,15 @@ fn looks_like(said: Option<OutputKind>, scores: &Array2<f32>, task: Option<Task>
     }
 }
 
-/// The batch that the file fixes, or the fastest one.
-pub(super) fn compute_batch(graph: &Graph) -> Result<usize> {
+/// The batch that the file fixes, or about the fastest one.
+pub(super) fn compute_batch(graph: &Graph, inputs: &[Input]) -> Result<usize> {
     let first = graph.inputs[0].axes.first();
+    let row: usize = inputs.iter().map(|input| input.shape.iter().product::<usize>()).sum();
     match first.and_then(Axis::fixed) {
         _ if !graph.has_sample_axis() => Ok(1),
         Some(0) => Err(Error::invalid("model", "the inputs fix a batch of 0 rows")),
         Some(n) => Ok(n),
-        None if graph.operators.contains_key("Conv") => Ok(1),
-        None => Ok(DENSE_BATCH),
+        None => Ok((BATCH_ELEMENTS / row.max(1)).clamp(1, BATCH_MAX)),
     }
 }
 

@@ -190,6 +190,11 @@ pub struct JobRecord {
     pub signature: String,
     pub suite: String,
     pub cases: u64,
+    /// What the costliest check takes for a case, at most: floating-point operations and seconds.
+    #[serde(default)]
+    pub flops_per_case: u64,
+    #[serde(default)]
+    pub seconds_per_case: f64,
     /// How cases fall into slices.
     pub slices: Slicer,
     pub counts: BTreeMap<String, u64>,
@@ -223,7 +228,7 @@ impl JobRecord {
 
     /// How the work is cut.
     pub fn plan(&self) -> Plan {
-        Plan::new(self.cases, self.spec.checks.len())
+        Plan::new(self.cases, self.spec.checks.len(), self.flops_per_case)
     }
 }
 

@@ -6,16 +6,21 @@
 
 import os
 import pathlib
+import sys
 import time
 
 import torch
+import torchvision
 from onnx2torch import convert
 
 torch.set_num_threads(2)
 corpus = pathlib.Path(os.environ["ASSAY_CORPUS"]) / "models"
 files = [corpus / f"{name}.onnx" for name in ("mnist_cnn", "mnist_mlp_overfit", "efficientnet_lite0")]
 if "ASSAY_GRADIENTS" in os.environ:
-    files.append(pathlib.Path(os.environ["ASSAY_GRADIENTS"]) / "resnet18.onnx")
+    folder = pathlib.Path(os.environ["ASSAY_GRADIENTS"])
+    files += [folder / f"{name}.onnx" for name in ("resnet18", "mobilenet_v2", "vit_small")]
+# A name on the command line is the only one that is measured.
+files = [file for file in files if file.stem in sys.argv[1:] or not sys.argv[1:]]
 
 
 def best(work):
@@ -29,10 +34,8 @@ def best(work):
 
 print("model batch forward/s gradients/s")
 for file in files:
-    if file.stem == "resnet18":
-        import torchvision
-
-        net = torchvision.models.resnet18(weights=None).eval()
+    if file.stem in ("resnet18", "mobilenet_v2"):
+        net = getattr(torchvision.models, file.stem)(weights=None).eval()
     else:
         net = convert(str(file)).eval()
     for parameter in net.parameters():

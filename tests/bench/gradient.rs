@@ -13,7 +13,14 @@ use assay::engine::{Differentiated, Graph, Model, Wish};
 use assay::tensor::{Rng, Tensor, Tensors};
 use ndarray::ArrayD;
 
+/// As in the program itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const BATCHES: [usize; 3] = [1, 8, 32];
+
+/// Rows that go through a graph at once; batches of more are taken in parts, which leaves more in the caches.
+const PASS: usize = 8;
 
 fn random(shape: &[usize], name: &str) -> Tensor {
     let mut rng = Rng::new(0, "bench", name, 0);
@@ -48,16 +55,22 @@ fn main() {
         .iter()
         .map(|name| corpus.join(format!("models/{name}.onnx")))
         .collect();
-    files.extend(folder("ASSAY_GRADIENTS").map(|folder| folder.join("resnet18.onnx")));
+    if let Some(folder) = folder("ASSAY_GRADIENTS") {
+        files.extend(["resnet18", "mobilenet_v2", "vit_small"].map(|name| folder.join(format!("{name}.onnx"))));
+    }
+    // A name on the command line is the only one that is measured.
+    let only = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    files.retain(|file| only.as_ref().is_none_or(|only| file.file_stem().is_some_and(|stem| *stem == **only)));
     println!("model batch forward/s gradients/s");
     for file in files {
         let name = file.file_stem().unwrap().to_string_lossy().into_owned();
         let graph = Graph::read(&std::fs::read(&file).unwrap()).unwrap();
-        let signature = if name == "resnet18" { "input: {shape: [3, 224, 224]}" } else { "" };
+        let signature = if file.starts_with(&corpus) { "" } else { "input: {shape: [3, 224, 224]}" };
         let model = Model::of(&graph, signature).unwrap();
         let signature = model.signature();
         for batch in BATCHES {
-            let model = Differentiated::of(&graph, signature, &Wish { batch, ..Wish::default() }).unwrap();
+            let model =
+                Differentiated::of(&graph, signature, &Wish { batch: batch.min(PASS), ..Wish::default() }).unwrap();
             let shape = [&[batch], signature.inputs[0].shape.as_slice()].concat();
             let x = Tensors::from([(signature.inputs[0].name.clone(), random(&shape, &name))]);
             let seed = random(&[batch, signature.output.size], "seed");

@@ -35,7 +35,7 @@ impl Asked {
     pub(super) fn new(graph: &Graph, signature: &Signature, wish: &Wish) -> Result<Self> {
         let sample_axis = graph.has_sample_axis();
         let free = sample_axis && graph.inputs[0].axes.first().and_then(Axis::fixed).is_none();
-        let batch = if free { wish.batch.max(1) } else { model::compute_batch(graph)? };
+        let batch = if free { wish.batch.max(1) } else { model::compute_batch(graph, &signature.inputs)? };
         let samples = if sample_axis { vec![batch] } else { Vec::new() };
         let shapes = signature.inputs.iter().map(|i| [samples.as_slice(), &i.shape].concat()).collect();
         let of = if wish.of.is_empty() { vec![signature.output.name.clone()] } else { wish.of.clone() };

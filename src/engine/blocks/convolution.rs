@@ -37,7 +37,13 @@ impl Eq for Fast {}
 impl Fast {
     /// The convolution of an `x` of this shape; `blocks` says whether it comes in blocks. `None` where the kernels do
     /// not serve.
-    pub(super) fn new(conv: &Conv, x: &[usize], kernel: &Tensor, bias: &Tensor, blocks: bool) -> TractResult<Option<Self>> {
+    pub(super) fn new(
+        conv: &Conv,
+        x: &[usize],
+        kernel: &Tensor,
+        bias: &Tensor,
+        blocks: bool,
+    ) -> TractResult<Option<Self>> {
         let ([rows, columns], [_, channels, height, width]) = (&*conv.spans, x) else { return Ok(None) };
         let outputs = kernel.shape()[0];
         let [from, to] = [blocks, outputs > FEW].map(|b| if b { Layout::Blocked } else { Layout::Plain });

@@ -2,6 +2,8 @@
 //! the last, so their bits depend neither on the place in memory nor on the rest of the batch.
 
 use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::prelude::tract_linalg::element_wise::ElementWise;
+use tract_onnx::tract_core::prelude::tract_linalg::routines::Func;
 
 use super::{Kernel, Real, slice};
 
@@ -14,7 +16,12 @@ pub(in crate::engine) struct Lanes {
 
 impl Lanes {
     /// Calls `visit` with a lane of `g` and of `v`; what it leaves in the first becomes the output.
-    fn each<T: Real>(self, g: &Tensor, v: &Tensor, visit: impl Fn(&mut [f64], &[f64])) -> TractResult<Tensor> {
+    fn each<T: Real>(
+        self,
+        g: &Tensor,
+        v: &Tensor,
+        visit: impl Fn(&mut [f64], &[f64]) -> TractResult<()>,
+    ) -> TractResult<Tensor> {
         let shape = g.shape();
         ensure!(shape == v.shape(), "{shape:?} and {:?} differ", v.shape());
         let inner: usize = shape[self.last + 1..].iter().product();
@@ -27,15 +34,40 @@ impl Lanes {
             for i in 0..length {
                 (of_g[i], of_v[i]) = (gs[start + i * inner].wide(), vs[start + i * inner].wide());
             }
-            visit(&mut of_g, &of_v);
+            visit(&mut of_g, &of_v)?;
             of_g.iter().enumerate().for_each(|(i, g)| out[start + i * inner] = T::of(*g));
         }
         Tensor::from_shape(shape, &out)
     }
 }
 
-/// Inputs: cotangent and the softmax's input. The probabilities are computed again in float64: where the model is sure,
-/// what float32 leaves of 1 - p is rounding.
+/// The exponential of float64 values, or a faster one as good as float32 for what was float32 before.
+enum Exp {
+    Wide,
+    Fast(Box<dyn ElementWise<f32>>),
+}
+
+impl Exp {
+    fn of<T: Real>() -> TractResult<Self> {
+        Ok(if T::datum_type() == f64::datum_type() { Self::Wide } else { Self::Fast(Func::Exp.ew_f32()?) })
+    }
+
+    /// The exponentials of what the values lie below `top`.
+    #[allow(clippy::cast_possible_truncation)]
+    fn below(&self, top: f64, values: &[f64]) -> TractResult<Vec<f64>> {
+        match self {
+            Self::Wide => Ok(values.iter().map(|v| (v - top).exp()).collect()),
+            Self::Fast(exp) => {
+                let mut below: Vec<f32> = values.iter().map(|v| (v - top) as f32).collect();
+                exp.run(&mut below)?;
+                Ok(below.into_iter().map(f64::from).collect())
+            }
+        }
+    }
+}
+
+/// Inputs: cotangent and the softmax's input. The probabilities are put together again in float64 from exponentials that
+/// are right to float32: where the model is sure, what a float32 probability leaves of 1 - p is rounding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct SoftmaxAdjoint {
     pub(in crate::engine) lanes: Lanes,
@@ -52,15 +84,17 @@ impl Kernel for SoftmaxAdjoint {
 
     fn run<T: Real>(&self, inputs: TVec<TValue>) -> TractResult<TVec<Tensor>> {
         let (g, x) = args_2!(inputs);
+        let exp = Exp::of::<T>()?;
         let pulled = self.lanes.each::<T>(&g, &x, |g, x| {
             let top = x.iter().copied().fold(f64::MIN, f64::max);
-            let p: Vec<f64> = x.iter().map(|v| (v - top).exp()).collect();
+            let p = exp.below(top, x)?;
             let sum: f64 = p.iter().sum();
             let mean =
                 if self.log { g.iter().sum::<f64>() } else { g.iter().zip(&p).map(|(g, p)| g * p).sum::<f64>() / sum };
             for (g, p) in g.iter_mut().zip(&p) {
                 *g = if self.log { *g - p / sum * mean } else { p / sum * (*g - mean) };
             }
+            Ok(())
         })?;
         Ok(tvec![pulled])
     }
@@ -88,6 +122,7 @@ impl Kernel for RmsNormAdjoint {
             let scale = (x.iter().map(|v| v * v).sum::<f64>() / count + self.eps).sqrt().recip();
             let along = g.iter().zip(x).map(|(g, x)| g * x).sum::<f64>() / count * scale * scale;
             g.iter_mut().zip(x).for_each(|(g, x)| *g = scale * (*g - x * along));
+            Ok(())
         })?;
         Ok(tvec![pulled])
     }

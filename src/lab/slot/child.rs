@@ -48,9 +48,6 @@ fn read(input: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(frame))
 }
 
-/// Rows that are differentiated at once.
-const GRADIENT_BATCH: usize = 8;
-
 /// What the last shards needed, since the next ones mostly need the same.
 #[derive(Default)]
 struct Cache {
@@ -80,7 +77,7 @@ impl Cache {
         let check = work.check.read()?;
         if check.wants_gradient() && self.gradient.is_none() {
             let graph = Graph::read(&bytes(&work.model)?)?;
-            let wish = Wish { batch: GRADIENT_BATCH, ..Wish::default() };
+            let wish = Wish { batch: model.batch(), ..Wish::default() };
             self.gradient = Some(Differentiated::of(&graph, model.signature(), &wish)?);
         }
         let same =

@@ -4,10 +4,10 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::math;
 
+use super::super::tape::{Cotangents, Tape};
 use crate::engine::ops::Own;
 use crate::engine::ops::pointwise::{Inside, Pointwise};
 use crate::engine::ops::{Kernel, Real, slice};
-use super::super::tape::{Cotangents, Tape};
 
 #[allow(clippy::trivially_copy_pass_by_ref)]
 pub(super) fn add(tape: &mut Tape, _: &math::Add) -> TractResult<Cotangents> {

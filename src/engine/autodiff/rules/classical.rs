@@ -2,9 +2,9 @@
 
 use tract_onnx::tract_core::internal::*;
 
-use crate::engine::ops::{Kernel, Own, Real, slice};
 use super::super::tape::{Cotangents, Tape};
 use crate::engine::ml;
+use crate::engine::ops::{Kernel, Own, Real, slice};
 
 pub(super) fn row_by_row(tape: &mut Tape, op: &ml::Own) -> TractResult<Cotangents> {
     let slot = op.0.differentiable().context("it has no gradient")?;

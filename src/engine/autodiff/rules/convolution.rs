@@ -2,9 +2,9 @@
 
 use tract_onnx::tract_core::internal::*;
 
+use super::super::tape::{Cotangents, Tape};
 use crate::engine::ops::Own;
 use crate::engine::ops::conv::{Conv, adjoint_kernel};
-use super::super::tape::{Cotangents, Tape};
 
 /// In the input: the same operator with the kernel turned. In the kernel, which no input of a model reaches yet, it
 /// would be a convolution of the input by the cotangent, with stride and dilation exchanged.

@@ -6,9 +6,9 @@ use tract_onnx::tract_core::ops::array::{
 };
 use tract_onnx::tract_core::ops::logic::Iff;
 
+use super::super::tape::{Cotangents, Tape};
 use crate::engine::ops::Own;
 use crate::engine::ops::scatter::ScatterAdd;
-use super::super::tape::{Cotangents, Tape};
 
 /// Any operator whose outputs are values of its first input: applied to the places of these, it says where each output
 /// came from, and there its cotangent goes.

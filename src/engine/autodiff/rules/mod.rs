@@ -35,10 +35,10 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::resize::{NearestUpsample, Resize};
 use tract_onnx::tract_core::ops::nn::{self, Reduce, RmsNorm, Softmax};
 
-use crate::engine::ops::Own;
-use crate::engine::ops::conv::Conv;
 use super::tape::{Cotangents, Tape};
 use crate::engine::ml;
+use crate::engine::ops::Own;
+use crate::engine::ops::conv::Conv;
 use crate::engine::softmax::InOrder;
 
 pub(super) type Rule = Box<dyn Fn(&mut Tape, &dyn TypedOp) -> TractResult<Cotangents> + Send + Sync>;

@@ -6,9 +6,9 @@ use tract_onnx::tract_core::ops::cast::{Cast, cast as cast_to};
 use tract_onnx::tract_core::ops::change_axes::AxisOp;
 use tract_onnx::tract_core::ops::downsample::Downsample;
 
+use super::super::tape::{Cotangents, Tape};
 use crate::engine::ops::Own;
 use crate::engine::ops::scatter::Spread;
-use super::super::tape::{Cotangents, Tape};
 
 pub(super) fn axis_op(tape: &mut Tape, op: &AxisOp) -> TractResult<Cotangents> {
     let g = tape.cotangent()?;

@@ -4,9 +4,9 @@
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::nn::{RmsNorm, Softmax, SoftmaxKind};
 
+use super::super::tape::{Cotangents, Tape};
 use crate::engine::ops::Own;
 use crate::engine::ops::lanes::{Lanes, RmsNormAdjoint, SoftmaxAdjoint};
-use super::super::tape::{Cotangents, Tape};
 use crate::engine::softmax::InOrder;
 
 pub(super) fn softmax(tape: &mut Tape, op: &Softmax) -> TractResult<Cotangents> {

@@ -4,9 +4,9 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::{math, nn};
 use tract_onnx::tract_core::prelude::tract_linalg::routines::Func;
 
+use super::super::tape::{Cotangents, Tape};
 use crate::engine::ops::pointwise::{Pointwise, Slope};
 use crate::engine::ops::{Own, Real};
-use super::super::tape::{Cotangents, Tape};
 
 /// The slope is known from the input.
 fn by_input(tape: &mut Tape, slope: impl Slope) -> TractResult<Cotangents> {

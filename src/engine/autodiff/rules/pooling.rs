@@ -3,9 +3,9 @@
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::cnn::{MaxPool, SumPool};
 
+use super::super::tape::{Cotangents, Tape};
 use crate::engine::ops::Own;
 use crate::engine::ops::pool::{MaxPoolAdjoint, SumPoolAdjoint};
-use super::super::tape::{Cotangents, Tape};
 
 pub(super) fn max_pool(tape: &mut Tape, op: &MaxPool) -> TractResult<Cotangents> {
     ensure!(tape.cotangent_of(1)?.is_none(), "the places of its maxima have none");

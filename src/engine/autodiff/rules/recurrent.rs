@@ -4,9 +4,9 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::gru_cell::GruEpilogue;
 use tract_onnx::tract_core::ops::lstm_cell::LstmEpilogue;
 
+use super::super::tape::{Cotangents, Tape};
 use crate::engine::ops::Own;
 use crate::engine::ops::recurrent::{GruAdjoint, LstmAdjoint};
-use super::super::tape::{Cotangents, Tape};
 
 pub(super) fn lstm(tape: &mut Tape, op: &LstmEpilogue) -> TractResult<Cotangents> {
     let (gates, before) = (tape.input(0)?, tape.input(1)?);

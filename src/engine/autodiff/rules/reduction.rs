@@ -3,9 +3,9 @@
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 
+use super::super::tape::{Cotangents, Tape};
 use crate::engine::ops::Own;
 use crate::engine::ops::extremum::{Extremum, ProductOfOthers};
-use super::super::tape::{Cotangents, Tape};
 
 pub(super) fn reduce(tape: &mut Tape, op: &Reduce) -> TractResult<Cotangents> {
     let g = tape.cotangent()?;

@@ -2,11 +2,12 @@
 
 use tract_onnx::prelude::{DatumType, OutletId, TypedModel};
 use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::array::{Pad, PadMode};
 use tract_onnx::tract_core::ops::cnn::{self, Deconv, KernelFormat};
 use tract_onnx::tract_core::ops::nn::DataFormat;
 
-use super::{Conv, Span, adjoint_kernel};
 use super::super::{Own, concrete};
+use super::{Conv, Span, adjoint_kernel};
 
 /// Replaces every convolution and transposed convolution of floats with samples and channels first and a constant
 /// kernel and bias. The others stay, and have no gradient.
@@ -26,7 +27,27 @@ pub(in crate::engine) fn convolutions(model: &mut TypedModel) -> TractResult<()>
             replace(model, id, op, kernel)?;
         }
     }
+    for id in model.eval_order()? {
+        take_padding(model, id)?;
+    }
     model.compact()
+}
+
+/// Zeros that a node in front puts around rows and columns become the convolution's own padding.
+fn take_padding(model: &mut TypedModel, id: usize) -> TractResult<()> {
+    let Some(Own(conv)) = model.node(id).op_as::<Own<Conv>>() else { return Ok(()) };
+    let front = model.node(model.node(id).inputs[0].node);
+    let Some(Pad { pads, mode: PadMode::Constant(value) }) = front.op_as::<Pad>() else { return Ok(()) };
+    let zeros = value.cast_to_scalar::<f32>()? == 0.0;
+    if !zeros || pads.len() != conv.spans.len() + 2 || pads[..2] != [(0, 0); 2] {
+        return Ok(());
+    }
+    let mut conv = conv.clone();
+    let axes = conv.spans.iter_mut().zip(&pads[2..]);
+    axes.for_each(|(span, (before, _))| span.before += before.cast_signed());
+    let source = front.inputs[0];
+    model.node_mut(id).op = Box::new(Own(conv));
+    model.add_edge(source, InletId::new(id, 0))
 }
 
 type Replacement = Option<(Conv, Tensor)>;

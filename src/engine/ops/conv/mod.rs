@@ -33,7 +33,8 @@ pub(in crate::engine) struct Span {
 
 impl Span {
     /// An axis that is not there.
-    pub(in crate::engine) const POINT: Self = Self { kernel: 1, stride: 1, dilation: 1, spread: 1, before: 0, output: 1 };
+    pub(in crate::engine) const POINT: Self =
+        Self { kernel: 1, stride: 1, dilation: 1, spread: 1, before: 0, output: 1 };
 
     /// Distance of the last tap from the first.
     fn reach(&self) -> isize {
