@@ -6,7 +6,7 @@
 //!
 //! - 0: [`tensor`], [`data`]: arrays, random numbers; cases and their readers.
 //! - 1: [`engine`], [`metric`]: an ONNX file as a function; figures with their intervals.
-//! - 2: [`probe`]: corruptions, one file a member.
+//! - 2: [`probe`]: attacks and corruptions, one file a member.
 //! - 3: [`suite`]: checks as asked for; planning, probing, judging; the report.
 //! - 4: `lab`: models, suites and jobs on an engine; the pool and its slots.
 //! - 5: `api`, `console`, `telemetry`, `cli`: gRPC, the port for operators, logs and traces and metrics, the command

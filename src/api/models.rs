@@ -77,8 +77,16 @@ impl ModelService for Service {
             operators: found.operators.clone().into_iter().collect(),
             parameter_count: found.parameters,
             opsets: found.opsets.clone().into_iter().collect(),
-            accesses: vec![pb::Access::Label.into(), pb::Access::Score.into()],
+            accesses: [pb::Access::Label, pb::Access::Score]
+                .into_iter()
+                .chain(found.no_gradient.is_empty().then_some(pb::Access::Gradient))
+                .map(Into::into)
+                .collect(),
             compute_batch: u32::try_from(found.batch).unwrap_or(u32::MAX),
+            flops: found.flops,
+            no_gradient: found.no_gradient.clone(),
+            nodes_without_gradient: found.without_gradient.clone(),
+            straight_through_nodes: found.straight_through.clone(),
         };
         Ok(response.into())
     }

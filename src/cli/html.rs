@@ -96,7 +96,7 @@ fn severity(check: &pb::CheckReport) -> Option<f64> {
 }
 
 fn dot(check: &pb::CheckReport, at: f64) -> Option<Dot> {
-    let m = check.metrics.iter().find(|m| m.name == "accuracy")?;
+    let m = check.metrics.iter().find(|m| matches!(m.name.as_str(), "accuracy" | "robust_accuracy"))?;
     Some(Dot { at, value: m.value, low: m.low, high: m.high })
 }
 

@@ -118,6 +118,11 @@ async fn inspect(client: &mut Client, model: String, yaml: Option<&Path>) -> Res
     answer(client.models.inspect_model(pb::InspectModelRequest { name }).await)
 }
 
+/// What a probe may ask of the model.
+fn access(access: pb::Access) -> String {
+    access.as_str_name().trim_start_matches("ACCESS_").to_lowercase()
+}
+
 fn facts(found: &pb::InspectModelResponse, output: Output) {
     let (operators, opsets) = (&found.operators, &found.opsets);
     let signature = found.model.as_ref().map_or("", |m| m.signature.as_str());
@@ -128,7 +133,10 @@ fn facts(found: &pb::InspectModelResponse, output: Output) {
     if output != Output::Table {
         let whole = json!({"inputs": found.inputs.iter().map(port).collect::<Vec<_>>(),
             "outputs": found.outputs.iter().map(port).collect::<Vec<_>>(), "operators": operators, "opsets": opsets,
-            "parameters": found.parameter_count, "compute_batch": found.compute_batch, "signature": signature});
+            "parameters": found.parameter_count, "flops": found.flops, "compute_batch": found.compute_batch,
+            "access": found.accesses().map(access).collect::<Vec<_>>(), "no_gradient": found.no_gradient,
+            "nodes_without_gradient": found.nodes_without_gradient,
+            "straight_through_nodes": found.straight_through_nodes, "signature": signature});
         println!("{whole}");
         return;
     }
@@ -143,7 +151,17 @@ fn facts(found: &pb::InspectModelResponse, output: Output) {
         }
         line.push_str(&word);
     }
-    println!("{line}\nparameters {}\nbatch      {}", found.parameter_count, found.compute_batch);
+    println!("{line}\nparameters {}\nFLOPs      {} a sample", found.parameter_count, found.flops);
+    println!(
+        "batch      {}\naccess     {}",
+        found.compute_batch,
+        found.accesses().map(access).collect::<Vec<_>>().join(", ")
+    );
+    if found.nodes_without_gradient.is_empty() && !found.no_gradient.is_empty() {
+        println!("gradient   none: {}", found.no_gradient);
+    }
+    found.nodes_without_gradient.iter().for_each(|node| println!("gradient   none through {node}"));
+    found.straight_through_nodes.iter().for_each(|node| println!("rounds     {node}: passed straight through"));
     println!("\nThe signature in use (save it, complete it, give it with --signature):\n\n{signature}");
 }
 

@@ -1,11 +1,15 @@
 //! Floor 1: models. Nothing outside this folder names tract.
 
+mod autodiff;
+mod blocks;
 mod declared;
 mod half;
+mod loss;
 mod meaning;
 mod ml;
 mod model;
 mod onnx;
+mod ops;
 mod prepare;
 mod preprocess;
 mod quantize;
@@ -13,7 +17,10 @@ mod resize;
 mod rows;
 mod signature;
 mod softmax;
+mod target;
 
+pub use autodiff::{Differentiability, Differentiated, Linearized, Missing, Wish};
+pub use loss::{Aim, Loss, Pull, difference, logits};
 pub use model::Model;
 pub use onnx::{Axis, Graph, Port};
 pub use prepare::{Answer, Prepared, prepare};
@@ -21,3 +28,4 @@ pub(crate) use prepare::{from_pixels, to_pixels};
 pub use signature::{
     Crop, Figures, Filter, Geometry, Input, Layout, Output, OutputKind, Preprocess, Resize, Signature, Task,
 };
+pub use target::{Limits, Local, Row, Spent, Target};

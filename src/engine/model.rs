@@ -11,15 +11,19 @@ use tract_onnx::prelude::{Framework, InferenceFact, InferenceModelExt, IntoRunna
 use super::declared::Declared;
 use super::meaning::Labels;
 use super::onnx::{self, Axis, Graph};
+use super::ops::conv::adopt;
 use super::signature::{Input, Output, OutputKind, Signature, Task};
-use super::{preprocess, rows, softmax};
+use super::{blocks, preprocess, rows, softmax};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Rng, Tensor, Tensors};
 
-type Plan = Arc<tract::RunnableModel<tract::TypedFact, Box<dyn tract::TypedOp>>>;
+pub(super) type Plan = Arc<tract::RunnableModel<tract::TypedFact, Box<dyn tract::TypedOp>>>;
 
-/// Rows that go through a graph without convolutions at once; with them tract is fastest row by row.
-const DENSE_BATCH: usize = 16;
+/// Rows that go through a graph at once, at most.
+const BATCH_MAX: usize = 32;
+
+/// Elements of a batch's inputs, about. What is larger leaves the cache between one operator and the next.
+const BATCH_ELEMENTS: usize = 1 << 15;
 
 /// How long the pace of a model is measured, at most, once it has run.
 const PACE_TIME: Duration = Duration::from_millis(200);
@@ -48,7 +52,7 @@ impl Model {
     pub fn of(graph: &Graph, signature: &str) -> Result<Self> {
         let declared = &Declared::parse(signature)?;
         let inputs = declared.inputs(graph)?;
-        let (batch, sample_axis) = (compute_batch(graph)?, graph.has_sample_axis());
+        let (batch, sample_axis) = (compute_batch(graph, &inputs)?, graph.has_sample_axis());
         let samples = if sample_axis { vec![batch] } else { Vec::new() };
         let shapes: Vec<_> = inputs.iter().map(|i| [samples.as_slice(), &i.shape].concat()).collect();
         let plan = guard("cannot be loaded", || plan(graph, &inputs, &shapes))?;
@@ -74,7 +78,7 @@ impl Model {
     /// All outputs by name for rows `[n, ..]` of every input in probe space. uint8 rows of a float input stand for
     /// value / 255. A row of another shape or type is refused with what was found.
     pub fn predict(&self, x: &Tensors) -> Result<Tensors> {
-        let (inputs, rows) = self.bind(x)?;
+        let (inputs, rows) = bind(&self.signature.inputs, x)?;
         if rows == 0 {
             return Ok(Tensors::new());
         }
@@ -114,28 +118,6 @@ impl Model {
         let values: Vec<f32> = output.to_f64().into_iter().map(|v| v as f32).collect();
         let width = values.len() / rows.max(1);
         Array2::from_shape_vec((rows, width), values).map_err(|e| Error::internal("scores", e))
-    }
-
-    /// The tensors in the graph's order and type, and their number of rows.
-    fn bind(&self, x: &Tensors) -> Result<(Vec<Tensor>, usize)> {
-        let mut bound = Vec::new();
-        for input in &self.signature.inputs {
-            let tensor = x.get(&input.name).ok_or_else(|| {
-                let found = x.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-                Error::invalid(format!("inputs.{}", input.name), format!("is missing; {found} were found"))
-            })?;
-            let field = format!("inputs.{}", input.name);
-            if tensor.shape().get(1..) != Some(input.shape.as_slice()) {
-                let message = format!("shape {:?} was found, rows of {:?} were expected", tensor.shape(), input.shape);
-                return Err(Error::invalid(field, message));
-            }
-            bound.push(convert(tensor, input.dtype).map_err(|e| e.under(&field))?);
-        }
-        let rows = bound.first().map_or(0, |t| t.shape()[0]);
-        if bound.iter().any(|t| t.shape()[0] != rows) {
-            return Err(Error::invalid("inputs", "the inputs have different numbers of rows"));
-        }
-        Ok((bound, rows))
     }
 
     /// Names the judged output and finds out what it is, by running two batches through the model.
@@ -201,7 +183,7 @@ impl Model {
     /// Seconds that one row takes on this machine now, from a few runs of the made-up rows that inspection uses.
     pub fn pace(&self) -> Result<f64> {
         let sample = self.sample();
-        let rows = self.bind(&sample)?.1.next_multiple_of(self.batch);
+        let rows = bind(&self.signature.inputs, &sample)?.1.next_multiple_of(self.batch);
         let (began, mut runs) = (Instant::now(), 0u32);
         while runs == 0 || (runs < 10 && began.elapsed() < PACE_TIME) {
             self.predict(&sample)?;
@@ -234,6 +216,28 @@ impl Model {
     }
 }
 
+/// The tensors in the graph's order and type, and their number of rows.
+pub(super) fn bind(inputs: &[Input], x: &Tensors) -> Result<(Vec<Tensor>, usize)> {
+    let mut bound = Vec::new();
+    for input in inputs {
+        let tensor = x.get(&input.name).ok_or_else(|| {
+            let found = x.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            Error::invalid(format!("inputs.{}", input.name), format!("is missing; {found} were found"))
+        })?;
+        let field = format!("inputs.{}", input.name);
+        if tensor.shape().get(1..) != Some(input.shape.as_slice()) {
+            let message = format!("shape {:?} was found, rows of {:?} were expected", tensor.shape(), input.shape);
+            return Err(Error::invalid(field, message));
+        }
+        bound.push(convert(tensor, input.dtype).map_err(|e| e.under(&field))?);
+    }
+    let rows = bound.first().map_or(0, |t| t.shape()[0]);
+    if bound.iter().any(|t| t.shape()[0] != rows) {
+        return Err(Error::invalid("inputs", "the inputs have different numbers of rows"));
+    }
+    Ok((bound, rows))
+}
+
 /// What the judged output seems to hold: what the operator behind it says, else what its values look like.
 fn looks_like(said: Option<OutputKind>, scores: &Array2<f32>, task: Option<Task>) -> OutputKind {
     match (task, scores.ncols(), said) {
@@ -247,19 +251,33 @@ fn looks_like(said: Option<OutputKind>, scores: &Array2<f32>, task: Option<Task>
     }
 }
 
-/// The batch that the file fixes, or the fastest one.
-fn compute_batch(graph: &Graph) -> Result<usize> {
+/// The batch that the file fixes, or about the fastest one.
+pub(super) fn compute_batch(graph: &Graph, inputs: &[Input]) -> Result<usize> {
     let first = graph.inputs[0].axes.first();
+    let row: usize = inputs.iter().map(|input| input.shape.iter().product::<usize>()).sum();
     match first.and_then(Axis::fixed) {
         _ if !graph.has_sample_axis() => Ok(1),
         Some(0) => Err(Error::invalid("model", "the inputs fix a batch of 0 rows")),
         Some(n) => Ok(n),
-        None if graph.operators.contains_key("Conv") => Ok(1),
-        None => Ok(DENSE_BATCH),
+        None => Ok((BATCH_ELEMENTS / row.max(1)).clamp(1, BATCH_MAX)),
     }
 }
 
 fn plan(graph: &Graph, inputs: &[Input], shapes: &[Vec<usize>]) -> anyhow::Result<Plan> {
+    let mut typed = typed(graph, inputs, shapes, &[])?;
+    adopt::convolutions(&mut typed)?;
+    let mut typed = typed.into_decluttered()?;
+    softmax::settle(&mut typed)?;
+    blocks::lay(&typed, &[], usize::MAX)?.graph.into_optimized()?.into_runnable()
+}
+
+/// The graph from probe space on, with the tensors `inner` as further outputs.
+pub(super) fn typed(
+    graph: &Graph,
+    inputs: &[Input],
+    shapes: &[Vec<usize>],
+    inner: &[String],
+) -> anyhow::Result<tract::TypedModel> {
     let mut model = onnx::reader().model_for_proto_model(&graph.proto)?;
     for (i, (input, shape)) in inputs.iter().zip(shapes).enumerate() {
         model = model.with_input_fact(i, InferenceFact::dt_shape(rows::datum_type(input.dtype), shape))?;
@@ -268,11 +286,13 @@ fn plan(graph: &Graph, inputs: &[Input], shapes: &[Vec<usize>]) -> anyhow::Resul
     for i in 0..graph.outputs.len() {
         model = model.with_output_fact(i, InferenceFact::default())?;
     }
+    for name in inner {
+        let outlet = model.find_outlet_label(name);
+        model.outputs.push(outlet.ok_or_else(|| anyhow::anyhow!("no tensor is called `{name}`"))?);
+    }
     let mut typed = model.into_typed()?;
     preprocess::prepend(&mut typed, inputs)?;
-    let mut typed = typed.into_decluttered()?;
-    softmax::settle(&mut typed)?;
-    typed.into_optimized()?.into_runnable()
+    Ok(typed)
 }
 
 /// The tensor as `dtype`: uint8 pictures become floats in [0, 1]; otherwise only what loses nothing.
@@ -293,7 +313,7 @@ fn convert(tensor: &Tensor, dtype: DType) -> Result<Tensor> {
 }
 
 /// Runs `work`; failures and panics of tract become one clear error of the field `model`.
-fn guard<T>(what: &str, work: impl FnOnce() -> anyhow::Result<T>) -> Result<T> {
+pub(super) fn guard<T>(what: &str, work: impl FnOnce() -> anyhow::Result<T>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(e)) => Err(Error::invalid("model", format!("{what}: {e:#}"))),

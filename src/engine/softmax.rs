@@ -4,6 +4,7 @@
 use tract_onnx::prelude::{DatumType, TypedModel};
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::nn::{Softmax, SoftmaxKind};
+use tract_onnx::tract_core::prelude::tract_linalg::routines::Func;
 
 /// Replaces tract's float32 softmax over one axis.
 pub(super) fn settle(model: &mut TypedModel) -> TractResult<()> {
@@ -21,9 +22,9 @@ pub(super) fn settle(model: &mut TypedModel) -> TractResult<()> {
 
 /// Softmax along an axis, or its logarithm, summed from the first to the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct InOrder {
-    axis: usize,
-    log: bool,
+pub(super) struct InOrder {
+    pub(super) axis: usize,
+    pub(super) log: bool,
 }
 
 impl Op for InOrder {
@@ -43,11 +44,21 @@ impl EvalOp for InOrder {
 
     fn eval(&self, _: &EvalContext, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let mut y = inputs.remove(0).into_tensor();
+        let exp = Func::Exp.ew_f32()?;
+        let mut exps = Vec::new();
         for mut row in y.to_plain_array_view_mut::<f32>()?.lanes_mut(tract_ndarray::Axis(self.axis)) {
             let top = row.iter().copied().fold(f32::MIN, f32::max);
-            let sum: f32 = row.iter().map(|v| (v - top).exp()).sum();
-            let log = sum.ln();
-            row.mapv_inplace(|v| if self.log { v - top - log } else { (v - top).exp() / sum });
+            exps.clear();
+            exps.extend(row.iter().map(|v| v - top));
+            // Each value on its own: vectors of them have no part in the order of the sum.
+            exp.run(&mut exps)?;
+            let sum: f32 = exps.iter().sum();
+            if self.log {
+                let log = sum.ln();
+                row.mapv_inplace(|v| v - top - log);
+            } else {
+                row.iter_mut().zip(&exps).for_each(|(v, exp)| *v = exp / sum);
+            }
         }
         Ok(tvec![y.into_tvalue()])
     }

@@ -11,16 +11,25 @@ use super::names;
 use super::records::{CheckSpec, JobRecord, JobSpec, Line, State, SuiteRecord, decode, encode};
 use super::trace::TraceContext;
 use super::{Lab, results};
+use crate::engine::Spent;
 use crate::error::{Error, Result};
 use crate::suite::{Gate, Plan, validate};
 
 /// The key of a job's last line in its log.
 pub(super) const DONE: u32 = u32::MAX;
 
+/// Forward passes that take as long as a forward and a backward one.
+const GRADIENT_PASSES: u64 = 3;
+
+/// What is asked, as rows that go forward.
+fn rows(spent: Spent) -> u64 {
+    spent.forward.saturating_add(GRADIENT_PASSES.saturating_mul(spent.gradient))
+}
+
 /// A job that was created, or would be.
 pub struct Created {
     pub job: JobRecord,
-    /// Shards, verdicts and rows that go through the model.
+    /// Shards, verdicts and, at most, rows that go through the model.
     pub shards: u64,
     pub verdicts: u64,
     pub queries: u64,
@@ -95,16 +104,24 @@ impl Lab {
         for (given, check) in spec.checks.iter_mut().zip(&checks) {
             given.spec.clone_from(&check.spec);
         }
-        let gates = validate(&model.inspection.signature, &suite.summary, &checks, &spec.gates)?;
+        let inspected = &model.inspection;
+        let gates = validate(&inspected.signature, &inspected.no_gradient, &suite.summary, &checks, &spec.gates)?;
         self.fits_baseline(tenant, &spec, &suite, &gates).await?;
         let all = suite.summary.cases;
         let cases = if spec.limit == 0 { all } else { all.min(spec.limit) };
-        let plan = Plan::new(cases, checks.len());
+        let classes = inspected.signature.output.size as u64;
+        let costs: Vec<Spent> = checks.iter().map(|check| check.cost(classes)).collect();
+        let most = costs.iter().map(|cost| rows(*cost)).max().unwrap_or(0);
+        let flops_per_case = most.saturating_mul(inspected.flops);
+        let plan = Plan::new(cases, checks.len(), flops_per_case);
         within("queued_shards", self.limits().queued_shards, plan.len(), "the number of shards of the job")?;
         let points: u64 = checks.iter().map(|c| c.len() as u64).sum();
-        let queries = cases * points;
+        let verdicts = cases * points;
+        let of = |part: fn(&Spent) -> u64| costs.iter().map(part).fold(0, u64::saturating_add).saturating_mul(cases);
+        let (forward, gradient) = (of(|cost| cost.forward), of(|cost| cost.gradient));
         #[allow(clippy::cast_precision_loss)]
-        let seconds = queries as f64 * model.inspection.seconds_per_row;
+        let seconds = rows(Spent { forward, gradient }) as f64 * model.inspection.seconds_per_row;
+        let queries = forward.saturating_add(gradient);
         let memory = model.inspection.memory;
         let job = JobRecord {
             name: String::new(),
@@ -116,11 +133,14 @@ impl Lab {
             signature: model.inspection.signature.to_yaml()?,
             suite: suite.sha256,
             cases,
+            flops_per_case,
+            #[allow(clippy::cast_precision_loss)]
+            seconds_per_case: most as f64 * model.inspection.seconds_per_row,
             slices: suite.summary.slices,
             counts: BTreeMap::new(),
             trace: TraceContext::default(),
         };
-        Ok(Created { job, shards: plan.len(), verdicts: queries, queries, seconds, memory })
+        Ok(Created { job, shards: plan.len(), verdicts, queries, seconds, memory })
     }
 
     /// Refuses a baseline that is not finished or is of other cases, and gates that it has nothing for.

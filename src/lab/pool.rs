@@ -24,6 +24,12 @@ use crate::tensor::Tensor;
 /// How long an idle worker waits before it looks again by itself.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// An estimate of time may be this much too low.
+const SLACK: f64 = 4.0;
+
+/// What an estimate adds to a shard's time, at most.
+const ESTIMATE_MAX: Duration = Duration::from_secs(24 * 3600);
+
 /// Workers of one process, each with a slot of its own.
 pub struct Pool {
     stop: watch::Sender<bool>,
@@ -144,7 +150,7 @@ impl Worker {
         let (stop, mut stopped) = (lab.stop_signal(&job.name), self.stopped.clone());
         let (ask, begin) = (Ask::Run(Box::new(work)), Instant::now());
         let answer = tokio::select! {
-            answer = slot.ask(&ask, lab.limits().shard_time) => answer,
+            answer = slot.ask(&ask, allowed(&lab, job, shard)) => answer,
             // A slot that is dropped in mid-work is killed.
             () = stop.notified() => return Ok(End::Stopped),
             _ = stopped.changed() => return Ok(End::Stopped),
@@ -229,6 +235,14 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// How long a shard may take: what is always granted, and some times what its attacks were estimated at.
+#[allow(clippy::cast_precision_loss)]
+pub(super) fn allowed(lab: &Lab, job: &JobRecord, shard: &Shard) -> Duration {
+    let cases = (shard.cases.end - shard.cases.start) as f64;
+    let estimated = (cases * job.seconds_per_case * SLACK).clamp(0.0, ESTIMATE_MAX.as_secs_f64());
+    lab.limits().shard_time + Duration::from_secs_f64(estimated)
 }
 
 /// A span for a try of a shard, in the trace of its job.

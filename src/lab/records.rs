@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::trace::TraceContext;
-use crate::engine::{Axis, Graph, Model, Port, Signature};
+use crate::engine::{Axis, Differentiability, Graph, Model, Port, Signature, Wish};
 use crate::error::{Error, Result};
 use crate::suite::{Check, Given, Plan, Slicer, Summary, Tags, Verdict, checks};
 
@@ -49,6 +49,17 @@ pub struct Inspection {
     pub seconds_per_row: f64,
     #[serde(default)]
     pub memory: u64,
+    /// Why the model has no gradient; empty if it has one.
+    #[serde(default)]
+    pub no_gradient: String,
+    /// Nodes that a gradient cannot pass, and those that it passes as if they did not round.
+    #[serde(default)]
+    pub without_gradient: Vec<String>,
+    #[serde(default)]
+    pub straight_through: Vec<String>,
+    /// Floating-point operations of one sample; 0 where the graph could not be followed.
+    #[serde(default)]
+    pub flops: u64,
 }
 
 /// An input or output as the file declares it.
@@ -70,6 +81,12 @@ impl Inspection {
         };
         let port =
             |p: &Port| PortRecord { name: p.name.clone(), dtype: p.dtype, shape: p.axes.iter().map(axis).collect() };
+        let gradient = match Differentiability::of(graph, model.signature(), &Wish::default()) {
+            Err(Error::Invalid(_)) => None,
+            other => Some(other?),
+        };
+        let no_gradient = gradient.as_ref().map_or("the graph cannot be differentiated".to_owned(), no_gradient);
+        let Differentiability { missing, straight_through, flops, .. } = gradient.unwrap_or_default();
         Ok(Self {
             signature: model.signature().clone(),
             inputs: graph.inputs.iter().map(port).collect(),
@@ -80,7 +97,21 @@ impl Inspection {
             batch: model.batch() as u64,
             seconds_per_row: model.pace()?,
             memory: peak_memory(),
+            no_gradient,
+            without_gradient: missing.iter().map(ToString::to_string).collect(),
+            straight_through,
+            flops,
         })
+    }
+}
+
+/// What stands between a model and its gradient, in words; empty if nothing does.
+fn no_gradient(found: &Differentiability) -> String {
+    let missing: Vec<_> = found.missing.iter().take(5).map(ToString::to_string).collect();
+    match missing.as_slice() {
+        [] if found.reached => String::new(),
+        [] => "its judged output depends on no float input".to_owned(),
+        some => format!("these operators of the model have none: {}", some.join("; ")),
     }
 }
 
@@ -159,6 +190,11 @@ pub struct JobRecord {
     pub signature: String,
     pub suite: String,
     pub cases: u64,
+    /// What the costliest check takes for a case, at most: floating-point operations and seconds.
+    #[serde(default)]
+    pub flops_per_case: u64,
+    #[serde(default)]
+    pub seconds_per_case: f64,
     /// How cases fall into slices.
     pub slices: Slicer,
     pub counts: BTreeMap<String, u64>,
@@ -192,7 +228,7 @@ impl JobRecord {
 
     /// How the work is cut.
     pub fn plan(&self) -> Plan {
-        Plan::new(self.cases, self.spec.checks.len())
+        Plan::new(self.cases, self.spec.checks.len(), self.flops_per_case)
     }
 }
 

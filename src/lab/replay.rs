@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Lab;
-use super::pool::work;
+use super::pool::{allowed, work};
 use super::records::{JobRecord, Line};
 use super::results;
 use super::slot::{Ask, Death, Slot, Tell};
@@ -37,7 +37,7 @@ impl Lab {
         let shard = Shard { check: position, cases: index..index + 1 };
         let ask = Ask::Run(Box::new(work(self, &job, &shard, true).await?));
         let _turn = self.0.inspections.acquire().await.map_err(|e| Error::internal("inspections", e))?;
-        let evidence = match Slot::start()?.ask(&ask, self.limits().shard_time).await {
+        let evidence = match Slot::start()?.ask(&ask, allowed(self, &job, &shard)).await {
             Ok(Tell::Evidence(evidence)) => evidence,
             Ok(Tell::Failed(e)) => return Err(e),
             Ok(Tell::Inspected(_)) => return Err(Error::internal("slot", "an inspection was not asked for")),

@@ -4,6 +4,7 @@
 //! rest the text; a field's doc comment is the parameter's. What a field takes (bounds, choices, default, aliases) is
 //! in its schema, from which come validation, the catalogue and the command line's help.
 
+pub mod attack;
 pub mod corruption;
 
 use schemars::generate::SchemaSettings;
@@ -41,6 +42,8 @@ pub enum Kind {
     /// Numbers over time, of one feature or several.
     Sequence,
     Text,
+    /// Floats of any shape.
+    Floats,
 }
 
 impl Kind {
@@ -51,6 +54,7 @@ impl Kind {
             Self::Row => "a row of float features",
             Self::Sequence => "a sequence of floats",
             Self::Text => "text",
+            Self::Floats => "floats",
         }
     }
 }
@@ -122,7 +126,8 @@ pub static CLEAN: Manual = Manual {
 
 /// All manuals in the order of the catalogue.
 pub fn manuals() -> impl Iterator<Item = &'static Manual> {
-    std::iter::once(&CLEAN).chain(corruption::CORRUPTIONS.iter().map(|entry| &entry.manual))
+    let attacks = attack::ATTACKS.iter().map(|entry| &entry.manual);
+    std::iter::once(&CLEAN).chain(attacks).chain(corruption::CORRUPTIONS.iter().map(|entry| &entry.manual))
 }
 
 /// The manual of this name.

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{params, spec};
+use crate::engine::Spent;
 use crate::error::{Error, Result, nearest};
+use crate::probe::attack::{self, Attacker};
 use crate::probe::corruption::{self, Corrupter};
-use crate::probe::{Manual, manual, manuals};
+use crate::probe::{Access, Manual, manual, manuals};
 
 /// A probe with parameters.
 pub struct Check {
@@ -32,10 +34,14 @@ pub(super) struct Point {
 pub(super) enum Action {
     Nothing,
     Corrupt(Corrupter),
+    Attack(Attacker),
 }
 
 impl Action {
     fn new(name: &str, params: &Map<String, Value>) -> Result<Self> {
+        if let Some(entry) = attack::find(name) {
+            return (entry.read)(params).map(Self::Attack);
+        }
         corruption::find(name).map_or(Ok(Self::Nothing), |entry| (entry.read)(params).map(Self::Corrupt))
     }
 
@@ -44,6 +50,7 @@ impl Action {
         match self {
             Self::Nothing => "scores",
             Self::Corrupt(_) => "x_corrupted",
+            Self::Attack(_) => "x_adv",
         }
     }
 }
@@ -79,6 +86,27 @@ impl Check {
     /// Whether there is no point; never so for a check that was read.
     pub fn is_empty(&self) -> bool {
         self.points.is_empty()
+    }
+
+    /// Whether it takes the gradient of the model.
+    pub fn wants_gradient(&self) -> bool {
+        self.manual.accesses.contains(&Access::Gradient)
+    }
+
+    /// The most that a case costs at all points, in rows forward and in gradients; with what judging takes.
+    pub fn cost(&self, classes: u64) -> Spent {
+        let mut all = Spent { forward: self.len() as u64, gradient: 0 };
+        for attacker in (0..self.len()).filter_map(|point| self.attacker(point)) {
+            let cost = attacker.cost(classes);
+            all.forward = all.forward.saturating_add(cost.forward);
+            all.gradient = all.gradient.saturating_add(cost.gradient);
+        }
+        all
+    }
+
+    /// The attack of a point, if it is one.
+    pub(super) fn attacker(&self, point: usize) -> Option<&Attacker> {
+        if let Action::Attack(attacker) = &self.points[point].action { Some(attacker) } else { None }
     }
 
     /// Canonical parameters of a point.

@@ -78,7 +78,8 @@ pub fn compare(a: &Sheet, b: &Sheet) -> Comparison {
     let mut flips = Vec::new();
     for (point, a, b) in &common {
         // What is of several points has the same measures as each of them.
-        let metrics = METRICS.iter().filter(|known| known.level == Level::Point);
+        let fits = |known: &Known| known.paired != Some(Paired::Held) || known.name == a.accuracy();
+        let metrics = METRICS.iter().filter(|known| known.level == Level::Point && fits(known));
         rows.extend(metrics.filter_map(|known| row(point, known, a, b)));
         flips.extend(Some(flipped(point, a, b)).filter(|f| !f.broken.is_empty() || !f.repaired.is_empty()));
     }

@@ -35,7 +35,9 @@ pub(super) fn corrupt(x: &Tensor, input: &Input, corrupter: &Corrupter, rng: &mu
             let features = if input.layout == Layout::Ntf { input.shape[1] } else { 1 };
             Sample::Sequence(Sequence { values: values(), features, range })
         }
-        Some(Kind::Text) | None => return Err(Error::invalid("", "the input is of no kind that can be corrupted")),
+        Some(Kind::Text | Kind::Floats) | None => {
+            return Err(Error::invalid("", "the input is of no kind that can be corrupted"));
+        }
     };
     corrupter(&mut sample, rng)?;
     match sample {

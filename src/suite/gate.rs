@@ -8,7 +8,7 @@ use super::paired;
 use super::report::{CheckReport, Metric, Place};
 use super::sheet::Sheet;
 use crate::error::Result;
-use crate::metric::Known;
+use crate::metric::{Better, Known};
 
 /// `check.metric >= number` or `<=`, or against a baseline, with the policy for an inconclusive outcome.
 #[derive(Clone, Debug)]
@@ -57,6 +57,11 @@ impl Gate {
     /// Whether it compares with a baseline.
     pub fn is_paired(&self) -> bool {
         matches!(self.bound, Bound::Baseline(_))
+    }
+
+    /// Whether a check that does too little helps it to pass: it asks for much of what is good, or little of what is bad.
+    pub(super) fn flattered(&self) -> bool {
+        self.at_least == (self.metric.better == Better::Higher)
     }
 
     /// SPECs of the points that it is about; none for the whole job.

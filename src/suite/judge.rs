@@ -2,8 +2,10 @@
 
 use ndarray::ArrayView1;
 
+use super::attack::Attacked;
 use super::verdict::{Outcome, Verdict};
 use crate::engine::{Answer, OutputKind};
+use crate::tensor::Norm;
 
 /// Judges a case by the model's `scores`; `clean` are its scores before the probe.
 ///
@@ -41,6 +43,52 @@ pub fn judge(answer: &Answer, clean: &[f32], scores: &[f32], kind: OutputKind, v
     }
     verdict.label = right.first().map(|l| *l as f64);
     verdict.outcome = if held { Outcome::Held } else { Outcome::Broken };
+}
+
+/// Judges a case that was attacked, after [`judge`] has judged its witness like any input.
+///
+/// A case that is wrong when clean is broken whatever the witness, and one with a target only by the target. Measures
+/// beside those of the attack: `robust_quantized` (0 or 1: whether it holds on the input's own grid, to which only
+/// witnesses are rounded) and, where the nearest witness was looked for, its `distance`.
+pub(super) fn judge_attack(answer: &Answer, attacked: Attacked, verdict: &mut Verdict) {
+    let Attacked { target, allowed, quantized, unbounded, nearest, measures } = attacked;
+    let right = measures.get("right_clean").is_some_and(|right| *right > 0.5);
+    verdict.measures.extend(measures);
+    let (Some(predicted), Answer::Classes(classes)) = (verdict.predicted, answer) else { return };
+    if target.is_some_and(|target| classes.contains(&target)) {
+        (verdict.outcome, verdict.reason) = (Outcome::Skipped, "the attack's target is its own label".to_owned());
+        return;
+    }
+    if !allowed {
+        let reason = "a defect of the attack: its witness lies outside of its ball or bounds";
+        (verdict.outcome, verdict.reason) = (Outcome::Failed, reason.to_owned());
+        return;
+    }
+    #[allow(clippy::cast_precision_loss)]
+    let reached = |predicted: f64| match target {
+        Some(target) => predicted == target as f64,
+        None => !classes.iter().any(|class| *class as f64 == predicted),
+    };
+    let broken = !right || reached(predicted);
+    verdict.outcome = if broken { Outcome::Broken } else { Outcome::Held };
+    let mut measure = |name: &str, value: f64| verdict.measures.insert(name.to_owned(), value);
+    if let Some(scores) = quantized {
+        #[allow(clippy::cast_precision_loss)]
+        let holds = !broken || (right && !reached(argmax(&scores) as f64));
+        measure("robust_quantized", f64::from(u8::from(holds)));
+    }
+    if !broken && unbounded {
+        measure("unbounded", 1.0);
+    }
+    if let (Some(norm), true) = (nearest, broken) {
+        let name = match norm {
+            Norm::Linf => "linf",
+            Norm::L2 => "l2",
+            Norm::L1 => "l1",
+        };
+        let distance = verdict.measures.get(name).copied().filter(|_| right).unwrap_or(0.0);
+        verdict.measures.insert("distance".to_owned(), distance);
+    }
 }
 
 fn judge_value(answer: &Answer, clean: &[f32], value: f64, verdict: &mut Verdict) {

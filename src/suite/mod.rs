@@ -1,17 +1,20 @@
 //! Floor 3: checks as a job asks for them; planning, running and judging; the report as a fold over verdicts.
 
+mod attack;
 mod check;
 mod compare;
 mod corrupt;
 mod corruption_error;
 mod expression;
 mod finding;
+mod flags;
 mod gate;
 mod judge;
 mod paired;
 mod params;
 mod plan;
 mod report;
+mod robust;
 mod run;
 mod sheet;
 mod slices;
@@ -30,7 +33,7 @@ pub use judge::judge;
 pub use paired::Four;
 pub use plan::{Plan, Shard};
 pub use report::{CheckReport, Fold, Metric, Place, Report, Scope};
-pub use run::{Chunk, run};
+pub use run::{Chunk, Subject, run};
 pub use sheet::{Sheet, Wanted};
 pub use slices::{Census, Slicer};
 pub use spec::write as write_spec;

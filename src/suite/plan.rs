@@ -5,6 +5,10 @@ use std::ops::Range;
 /// Most cases of a shard, so that progress moves and a retry costs little.
 const CASES_MAX: u64 = 32;
 
+/// Floating-point operations of a shard, at most, as far as whole cases allow: some minutes. A costly attack on a large
+/// model has few cases a shard.
+const WORK_MAX: u64 = 4_000_000_000_000;
+
 /// Parts into which even a small suite is cut, so that all slots have work.
 const PARTS_MIN: u64 = 16;
 
@@ -28,9 +32,11 @@ pub struct Shard {
 }
 
 impl Plan {
-    /// The plan of `checks` checks on `cases` cases.
-    pub fn new(cases: u64, checks: usize) -> Self {
-        let chunk = cases.div_ceil(PARTS_MIN).clamp(1, CASES_MAX).max(cases.div_ceil(PARTS_MAX));
+    /// The plan of `checks` checks on `cases` cases, the costliest of which takes up to `flops`
+    /// floating-point operations a case.
+    pub fn new(cases: u64, checks: usize, flops: u64) -> Self {
+        let most = (WORK_MAX / flops.max(1)).clamp(1, CASES_MAX);
+        let chunk = cases.div_ceil(PARTS_MIN).clamp(1, most).max(cases.div_ceil(PARTS_MAX));
         Self { cases, checks: checks as u64, chunk }
     }
 
@@ -65,9 +71,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_costly_check_has_few_cases_a_shard() {
+        let first = |flops| Plan::new(1000, 1, flops).shard(0).unwrap().cases;
+        assert_eq!([first(0), first(400_000_000_000), first(u64::MAX)], [0..32, 0..10, 0..1]);
+    }
+
+    #[test]
     fn every_case_meets_every_check_once() {
         for (cases, checks) in [(0, 3), (1, 1), (20, 4), (200, 4), (1500, 2), (1_000_000, 1)] {
-            let plan = Plan::new(cases, checks);
+            let plan = Plan::new(cases, checks, 1);
             let shards: Vec<Shard> = (0..plan.len()).map(|i| plan.shard(i).unwrap()).collect();
             for check in 0..checks {
                 let ranges: Vec<_> = shards.iter().filter(|s| s.check == check).map(|s| s.cases.clone()).collect();

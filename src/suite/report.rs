@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::check::Check;
 use super::corruption_error;
 use super::finding::{self, Finding};
+use super::flags;
 use super::gate::{Gate, GateReport};
 use super::paired;
 use super::sheet::{Sheet, Wanted};
@@ -105,14 +106,15 @@ pub struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// What the fold, or that of a baseline, keeps of single cases: points of curves, of corruptions with the clean
-    /// ones, and of paired gates.
+    /// What the fold, or that of a baseline, keeps of single cases: points of curves, of attacks, of corruptions with the
+    /// clean ones, and of paired gates.
     pub fn wanted(&self) -> Wanted {
         let corrupted = self.checks.iter().any(corruption_error::applies);
         let mut wanted = Wanted::new();
         for check in self.checks {
             let clean = corrupted && check.manual.name == "clean";
-            if clean || check.len() > 1 || corruption_error::applies(check) {
+            let compared = check.manual.family == "attack" || corruption_error::applies(check);
+            if clean || check.len() > 1 || compared {
                 wanted.extend((0..check.len()).map(|p| (check.canonical(p).to_owned(), BTreeSet::new())));
             }
         }
@@ -182,11 +184,13 @@ impl<'a> Fold<'a> {
             }
         }
         corruption_error::add(&mut entries, scope, &self.sheet, baseline);
-        let findings = scope.checks.iter().zip(&self.points);
-        let findings = findings.flat_map(|(check, points)| finding::weak_slices(check, points, scope.slices)).collect();
-        let decide = |gate: &Gate| match baseline.filter(|_| gate.is_paired()) {
-            Some(baseline) => gate.decide_paired(baseline, &self.sheet),
-            None => gate.decide(&entries),
+        let findings = self.findings();
+        let decide = |gate: &Gate| {
+            let decided = match baseline.filter(|_| gate.is_paired()) {
+                Some(baseline) => gate.decide_paired(baseline, &self.sheet),
+                None => gate.decide(&entries),
+            };
+            flags::doubt(gate, decided, scope.checks, &findings)
         };
         let gates: Vec<GateReport> = scope.gates.iter().map(decide).collect();
         let seen: u64 = self.counts.values().sum();
@@ -199,12 +203,24 @@ impl<'a> Fold<'a> {
         Report { checks: entries, findings, gates, verdict, counts: self.counts.clone() }
     }
 
+    fn findings(&self) -> Vec<Finding> {
+        let checks = || self.scope.checks.iter().zip(&self.points);
+        let weak = checks().flat_map(|(check, points)| finding::weak_slices(check, points, self.scope.slices));
+        let mut attacked = Vec::new();
+        for (check, points) in checks().filter(|(check, _)| check.manual.family == "attack") {
+            for (point, (tally, _)) in points.iter().enumerate() {
+                attacked.push(flags::Attacked { check, point, robust: &tally.robust });
+            }
+        }
+        weak.chain(flags::findings(&attacked, &self.sheet)).collect()
+    }
+
     fn point(&self, check: usize, point: usize) -> CheckReport {
         let (tally, parts) = &self.points[check][point];
         let wanted = self.scope.gates.iter().map(Gate::slice).collect();
         let mut metrics = tally.metrics(self.scope.classes, &wanted);
         let slices = self.scope.slices.names();
-        metrics.extend(parts.iter().zip(&slices).flat_map(|(part, slice)| part.metrics(slice)));
+        metrics.extend(parts.iter().zip(&slices).flat_map(|(part, slice)| part.metrics(tally.accuracy(), slice)));
         let confusion = tally.matrix(self.scope.classes);
         CheckReport { confusion, ..CheckReport::new(self.scope.checks, Place::Point(check, point), metrics) }
     }

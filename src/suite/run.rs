@@ -4,14 +4,23 @@ use std::collections::BTreeMap;
 
 use ndarray::Array2;
 
+use super::attack::{Attacked, attack};
 use super::check::{Action, Check, Point};
 use super::corrupt::corrupt;
-use super::judge::judge;
+use super::judge::{judge, judge_attack};
 use super::verdict::{Evidence, Tags, Verdict};
 use crate::data::Case;
-use crate::engine::{Model, Prepared, prepare};
+use crate::engine::{Differentiated, Model, Prepared, prepare};
 use crate::error::{Error, Result};
 use crate::tensor::{Rng, Tensor, Tensors};
+
+/// What a shard is run against.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    pub model: &'a Model,
+    /// Its gradient, for checks that want one ([`Check::wants_gradient`]).
+    pub gradient: Option<&'a Differentiated>,
+}
 
 /// Cases in probe space with the model's clean scores, shared by all checks on them.
 pub struct Chunk {
@@ -37,10 +46,26 @@ impl Chunk {
         let clean = prepared.iter().map(|case| case.as_ref().ok().and_then(|_| scores.next())).collect();
         Ok(Self { first, ids, tags, prepared, clean })
     }
+
+    /// Number of cases.
+    pub(super) fn len(&self) -> usize {
+        self.prepared.len()
+    }
+
+    /// The cases that could be prepared, by position in the chunk, with their clean scores.
+    pub(super) fn sound(&self) -> impl Iterator<Item = (usize, (&Prepared, &[f32]))> {
+        let both = self.prepared.iter().zip(&self.clean).enumerate();
+        both.filter_map(|(i, (prepared, clean))| Some((i, (prepared.as_ref().ok()?, clean.as_deref()?))))
+    }
+
+    /// Why a case could not be prepared.
+    pub(super) fn error(&self, case: usize) -> Error {
+        self.prepared[case].as_ref().err().cloned().unwrap_or_else(|| Error::internal("chunk", "a case is missing"))
+    }
 }
 
 /// Scores of single rows, through the model together.
-fn predict(model: &Model, rows: &[&Tensors]) -> Result<Vec<Vec<f32>>> {
+pub(super) fn predict(model: &Model, rows: &[&Tensors]) -> Result<Vec<Vec<f32>>> {
     let Some(first) = rows.first() else { return Ok(Vec::new()) };
     let column = |name: &String| Tensor::concat(&rows.iter().filter_map(|r| r.get(name).cloned()).collect::<Vec<_>>());
     let inputs = first.keys().map(|name| Ok((name.clone(), column(name)?))).collect::<Result<Tensors>>()?;
@@ -50,8 +75,16 @@ fn predict(model: &Model, rows: &[&Tensors]) -> Result<Vec<Vec<f32>>> {
 /// Judges a chunk under one check: verdicts by case, then by point. `keep` keeps the probed inputs.
 ///
 /// Fails only where the model itself fails; what is wrong with one case is that case's verdict.
-pub fn run(model: &Model, chunk: &Chunk, check: &Check, position: u32, seed: u64, keep: bool) -> Result<Evidence> {
-    let mut points = check.points.iter().map(|point| probe(model, chunk, point, seed)).collect::<Result<Vec<_>>>()?;
+pub fn run(
+    subject: &Subject<'_>,
+    chunk: &Chunk,
+    check: &Check,
+    position: u32,
+    seed: u64,
+    keep: bool,
+) -> Result<Evidence> {
+    let model = subject.model;
+    let mut points = check.points.iter().map(|point| probe(subject, chunk, point, seed)).collect::<Result<Vec<_>>>()?;
     let mut evidence = Evidence { tags: chunk.tags.clone(), ..Evidence::default() };
     let mut kept: BTreeMap<&str, Vec<Option<Tensor>>> = BTreeMap::new();
     for (i, id) in chunk.ids.iter().enumerate() {
@@ -61,8 +94,12 @@ pub fn run(model: &Model, chunk: &Chunk, check: &Check, position: u32, seed: u64
             let mut array = None;
             match (&chunk.prepared[i], &chunk.clean[i], &mut rows[i]) {
                 (Ok(case), Some(clean), Ok(probed)) => {
-                    judge(&case.answer, clean, &probed.scores, model.signature().output.kind, &mut verdict);
-                    evidence.queries += 1;
+                    let kind = model.signature().output.kind;
+                    judge(&case.answer, clean, &probed.scores, kind, &mut verdict);
+                    if let Some(attacked) = probed.attacked.take() {
+                        judge_attack(&case.answer, attacked, &mut verdict);
+                    }
+                    evidence.queries += probed.queries;
                     array = Some(std::mem::replace(&mut probed.array, Tensor::nothing()));
                 }
                 (Err(e), ..) => verdict.reason = e.to_string(),
@@ -83,15 +120,24 @@ pub fn run(model: &Model, chunk: &Chunk, check: &Check, position: u32, seed: u64
 }
 
 /// A case after the probe: the model's scores, and the array that stands behind them.
-struct Probed {
-    scores: Vec<f32>,
-    array: Tensor,
+pub(super) struct Probed {
+    pub(super) scores: Vec<f32>,
+    pub(super) array: Tensor,
+    /// Rows that went through the model for it.
+    pub(super) queries: u64,
+    /// What an attack adds.
+    pub(super) attacked: Option<Attacked>,
 }
 
 /// All cases of a chunk at one point; a case that cannot be probed has its own error.
-fn probe(model: &Model, chunk: &Chunk, point: &Point, seed: u64) -> Result<Vec<Result<Probed>>> {
+fn probe(subject: &Subject<'_>, chunk: &Chunk, point: &Point, seed: u64) -> Result<Vec<Result<Probed>>> {
+    let model = subject.model;
     let input = model.signature().probed();
-    let Action::Corrupt(corrupter) = &point.action else { return as_they_are(chunk) };
+    let corrupter = match &point.action {
+        Action::Nothing => return as_they_are(chunk),
+        Action::Attack(attacker) => return attack(subject, chunk, point, attacker, seed),
+        Action::Corrupt(corrupter) => corrupter,
+    };
     let mut changed = Vec::new();
     for case in &chunk.prepared {
         changed.push(case.as_ref().map_err(Clone::clone).and_then(|case| {
@@ -107,6 +153,8 @@ fn probe(model: &Model, chunk: &Chunk, point: &Point, seed: u64) -> Result<Vec<R
     let mut probed = |mut inputs: Tensors| Probed {
         scores: scores.next().unwrap_or_default(),
         array: inputs.remove(&input.name).unwrap_or_else(Tensor::nothing),
+        queries: 1,
+        attacked: None,
     };
     Ok(changed.into_iter().map(|inputs| inputs.map(&mut probed)).collect())
 }
@@ -118,7 +166,7 @@ fn as_they_are(chunk: &Chunk) -> Result<Vec<Result<Probed>>> {
             let scores = clean.clone().unwrap_or_default();
             let row =
                 Array2::from_shape_vec((1, scores.len()), scores.clone()).map_err(|e| Error::internal("scores", e))?;
-            Ok(Ok(Probed { scores, array: Tensor::F32(row.into_dyn()) }))
+            Ok(Ok(Probed { scores, array: Tensor::F32(row.into_dyn()), queries: 1, attacked: None }))
         }
     };
     chunk.prepared.iter().zip(&chunk.clean).map(case).collect()

@@ -23,6 +23,8 @@ pub(super) struct Column {
     rank: usize,
     /// 0 unknown, 1 held, 2 broken, 3 not judged.
     outcomes: Vec<u8>,
+    /// Whether its cases were attacked.
+    attacked: bool,
     measures: BTreeMap<&'static str, Vec<f64>>,
 }
 
@@ -85,6 +87,7 @@ impl Column {
             Some(false) => 2,
             None => 3,
         };
+        self.attacked |= verdict.is_attacked();
         for name in kept {
             let Some(value) = verdict.measures.get(*name) else { continue };
             let values = self.measures.entry(name).or_default();
@@ -93,6 +96,11 @@ impl Column {
             }
             values[case] = *value;
         }
+    }
+
+    /// What the share that held is called.
+    pub(super) fn accuracy(&self) -> &'static str {
+        if self.attacked { "robust_accuracy" } else { "accuracy" }
     }
 
     /// One more than the last case.

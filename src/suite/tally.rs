@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::report::Metric;
+use super::robust::Robust;
 use super::verdict::Verdict;
 use crate::metric::{Average, Calibration, Confusion, Figure, Moments, Regression, rate};
 
@@ -35,10 +36,10 @@ impl Part {
         }
     }
 
-    /// `r2` and `mae`, or `accuracy`.
-    pub(super) fn metrics(&self, slice: &str) -> Vec<Metric> {
-        let accuracy = (self.judged > 0).then(|| rate(self.held, self.judged));
-        let figures = [("accuracy", accuracy), ("r2", self.values.r2()), ("mae", self.values.mae())];
+    /// `r2` and `mae`, or the share that held under the name `accuracy`.
+    pub(super) fn metrics(&self, accuracy: &str, slice: &str) -> Vec<Metric> {
+        let held = (self.judged > 0).then(|| rate(self.held, self.judged));
+        let figures = [(accuracy, held), ("r2", self.values.r2()), ("mae", self.values.mae())];
         named(figures, slice)
     }
 }
@@ -51,6 +52,8 @@ fn named<const N: usize>(figures: [(&str, Option<Figure>); N], slice: &str) -> V
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     pub(super) all: Part,
+    /// Of an attack; a case that was attacked counts here alone, and in `all`.
+    pub(super) robust: Robust,
     top5: u64,
     ranked: u64,
     confusion: Confusion,
@@ -79,6 +82,7 @@ pub struct Cell {
 impl Tally {
     pub(super) fn add(&mut self, verdict: &Verdict) {
         self.all.add(verdict);
+        self.robust.add(verdict);
         let Some(held) = verdict.held() else { return };
         let measure = |name: &str| verdict.measures.get(name).copied();
         if let Some(top5) = measure("top5") {
@@ -96,8 +100,16 @@ impl Tally {
         }
     }
 
+    /// What the share that held is called.
+    pub(super) fn accuracy(&self) -> &'static str {
+        if self.robust.judged() > 0 { "robust_accuracy" } else { "accuracy" }
+    }
+
     /// Overall metrics, then those of classes. `wanted` are slices that a gate names.
     pub(super) fn metrics(&self, classes: &[String], wanted: &BTreeSet<&str>) -> Vec<Metric> {
+        if self.robust.judged() > 0 {
+            return named(self.robust.figures(), "");
+        }
         let (matrix, some) = (&self.confusion, |m: &Moments| (m.n() > 0).then(|| m.figure()));
         let right = matrix.cells().filter(|((l, p), _)| l == p).map(|(_, n)| n).sum();
         let micro = (matrix.n() > 0).then(|| rate(right, matrix.n()));

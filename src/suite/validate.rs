@@ -12,6 +12,7 @@ use crate::engine::{Input, OutputKind, Signature};
 use crate::error::{Error, Result, Violations, nearest};
 use crate::metric::Level;
 use crate::probe::Kind;
+use crate::probe::attack::Goal;
 use crate::tensor::DType;
 
 /// Slices from which on a refusal does not name them all.
@@ -49,7 +50,15 @@ pub fn checks(given: &[Given]) -> Result<Vec<Check>> {
 }
 
 /// Refuses a job whose suite, checks or gates do not fit the model; all violations at once.
-pub fn validate(signature: &Signature, summary: &Summary, checks: &[Check], gates: &[String]) -> Result<Vec<Gate>> {
+///
+/// `no_gradient` says why the model has no gradient; empty if it has one.
+pub fn validate(
+    signature: &Signature,
+    no_gradient: &str,
+    summary: &Summary,
+    checks: &[Check],
+    gates: &[String],
+) -> Result<Vec<Gate>> {
     let mut violations = Violations::default();
     for input in &signature.inputs {
         let arrays = bound(signature, summary, input);
@@ -60,6 +69,7 @@ pub fn validate(signature: &Signature, summary: &Summary, checks: &[Check], gate
     let probed = signature.probed();
     for (i, check) in checks.iter().enumerate() {
         violations.catch(input_fits(check, probed, i))?;
+        violations.catch(accesses_fit(check, signature, no_gradient, i))?;
         if check.manual.kinds.contains(&Kind::Picture) && probed.is_image() && probed.range.is_none() {
             let unit = bound(signature, summary, probed).and_then(|arrays| within(arrays, probed, [0.0, 1.0]));
             let advice = "; without a declared range a corruption takes pictures to be in [0, 1]";
@@ -103,13 +113,38 @@ fn sliced(gate: &Gate, signature: &Signature, summary: &Summary) -> Result<()> {
 /// Refuses a check on an input that is not of a kind that its probe takes.
 fn input_fits(check: &Check, probed: &Input, index: usize) -> Result<()> {
     let kinds = check.manual.kinds;
-    if kinds.is_empty() || corrupt::kind(probed).is_some_and(|kind| kinds.contains(&kind)) {
+    let fits = |kind: &Kind| {
+        if *kind == Kind::Floats { probed.dtype.is_float() } else { corrupt::kind(probed) == Some(*kind) }
+    };
+    if kinds.is_empty() || kinds.iter().any(fits) {
         return Ok(());
     }
     let wanted = kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" or ");
     let (name, shape) = (&probed.name, &probed.shape);
     let found = format!("the input `{name}` is {:?} {shape:?} of {}", probed.layout, probed.dtype.name());
     Err(Error::invalid(format!("checks[{index}].name"), format!("{} wants {wanted}; {found}", check.manual.name)))
+}
+
+/// Refuses a check that wants more of the model than it shows, and an attack on what is no classifier.
+fn accesses_fit(check: &Check, signature: &Signature, no_gradient: &str, index: usize) -> Result<()> {
+    let (name, output) = (check.manual.name, &signature.output);
+    let refuse = |message: String| Err(Error::invalid(format!("checks[{index}].name"), message));
+    if check.wants_gradient() && !no_gradient.is_empty() {
+        return refuse(format!("{name} wants gradients; {no_gradient}; attacks on scores, such as square, still run"));
+    }
+    if check.manual.family == "attack" && output.kind == OutputKind::Value {
+        return refuse(format!("{name} wants a classifier, the model gives a value"));
+    }
+    let goals = (0..check.len()).filter_map(|point| Some(check.attacker(point)?.threat.goal));
+    for goal in goals {
+        if let Goal::Class(class) = goal
+            && class >= output.size
+        {
+            let message = format!("class {class} was found, the model has classes 0 to {}", output.size - 1);
+            return Err(Error::invalid(format!("checks[{index}].params.target"), message));
+        }
+    }
+    Ok(())
 }
 
 /// The suite's arrays for an input: by name, or the lone one.

@@ -54,6 +54,11 @@ impl Verdict {
             Outcome::Skipped | Outcome::Failed => None,
         }
     }
+
+    /// Whether an attack was judged, which always says whether the case was right before it.
+    pub(super) fn is_attacked(&self) -> bool {
+        self.measures.contains_key("right_clean")
+    }
 }
 
 /// Held: the answer is right.

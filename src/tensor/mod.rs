@@ -1,10 +1,12 @@
 //! Floor 0: tensors, images, random numbers. Nothing here knows a model.
 
 mod image;
+mod norm;
 mod resample;
 mod rng;
 
 pub use image::Pixels;
+pub use norm::{Norm, sign, sparse};
 pub use resample::{Kernel, resample};
 pub use rng::Rng;
 
@@ -49,6 +51,11 @@ impl DType {
             Self::Bool => "bool",
             Self::Text => "string",
         }
+    }
+
+    /// Whether it has a gradient.
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::F32 | Self::F64)
     }
 
     /// Bytes of one element; 0 for text.

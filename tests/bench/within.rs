@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use assay::data::{self, Case};
 use assay::engine::Model;
-use assay::suite::{self, Check, Chunk, Plan};
+use assay::suite::{self, Check, Chunk, Plan, Subject};
 use assay::{Error, Result};
 
 /// As in the program itself.
@@ -27,10 +27,11 @@ fn main() -> Result<()> {
     let model = Model::load(&read(model)?, &String::from_utf8_lossy(&read(signature)?))?;
     let cases = data::read(cases)?.collect::<Result<Vec<Case>>>()?;
     let checks = specs.iter().map(|spec| Check::parse(spec)).collect::<Result<Vec<_>>>()?;
-    let plan = Plan::new(cases.len() as u64, 1);
+    let plan = Plan::new(cases.len() as u64, 1, 1);
     let chunks = Mutex::new((0..plan.len()).filter_map(|i| plan.shard(i)));
     // The lock is held for as long as it takes to draw one, not while it is worked on.
     let draw = || chunks.lock().map(|mut left| left.next()).map_err(|e| Error::internal("chunks", e));
+    let subject = Subject { model: &model, gradient: None };
     let work = || -> Result<usize> {
         let mut verdicts = 0;
         while let Some(shard) = draw()? {
@@ -38,7 +39,7 @@ fn main() -> Result<()> {
             let end = usize::try_from(shard.cases.end).map_err(|e| Error::internal("case", e))?;
             let chunk = Chunk::new(&model, &cases[first..end], shard.cases.start)?;
             for check in &checks {
-                verdicts += suite::run(&model, &chunk, check, 0, 0, false)?.verdicts.len();
+                verdicts += suite::run(&subject, &chunk, check, 0, 0, false)?.verdicts.len();
             }
         }
         Ok(verdicts)

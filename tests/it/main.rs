@@ -3,6 +3,7 @@
 // A failed unwrap is a failed test; the lint knows test functions but not their helpers.
 #![allow(clippy::unwrap_used)]
 
+mod attacks;
 mod cli;
 mod completions;
 mod corpus;
@@ -11,6 +12,7 @@ mod digits;
 mod doctor;
 mod engines;
 mod faults;
+mod gradients;
 mod metrics;
 mod models;
 mod pictures;

@@ -11,10 +11,10 @@ use ndarray::ArrayD;
 use super::models::{array, difference};
 
 /// A model of the zoo with what goes in and what onnxruntime gives.
-struct Specimen {
-    name: String,
-    onnx: Vec<u8>,
-    inputs: Tensors,
+pub(super) struct Specimen {
+    pub(super) name: String,
+    pub(super) onnx: Vec<u8>,
+    pub(super) inputs: Tensors,
     outputs: Tensors,
 }
 
@@ -25,7 +25,7 @@ struct Texts {
     values: Vec<String>,
 }
 
-fn zoo() -> Vec<Specimen> {
+pub(super) fn zoo() -> Vec<Specimen> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/zoo.zip");
     let mut archive = zip::ZipArchive::new(std::fs::File::open(file).unwrap()).unwrap();
     let folder = tempfile::tempdir().unwrap();

@@ -17,6 +17,8 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::{InferenceOp, TractResult};
 
+pub(super) use node::Own;
+
 /// The domain of these operators.
 pub(super) const DOMAIN: &str = "ai.onnx.ml";
 

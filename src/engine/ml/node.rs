@@ -8,10 +8,10 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 /// Element type and shape of a tensor.
-pub(super) type Kind = (DatumType, TVec<TDim>);
+pub(in super::super) type Kind = (DatumType, TVec<TDim>);
 
 /// An operator as a function of whole tensors; every row's answer depends on that row alone.
-pub(super) trait Operator: Debug + Send + Sync + 'static {
+pub(in super::super) trait Operator: Debug + Send + Sync + 'static {
     /// ONNX's name.
     fn name(&self) -> &'static str;
 
@@ -20,11 +20,21 @@ pub(super) trait Operator: Debug + Send + Sync + 'static {
 
     /// The outputs, in the types and shapes that [`Self::outputs`] says.
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>>;
+
+    /// The output that has a gradient in the only input, if one has.
+    fn differentiable(&self) -> Option<usize> {
+        None
+    }
+
+    /// The cotangent of a row of the input, from that of its row of the output that [`Self::differentiable`] names.
+    fn pull(&self, _row: &[f32], _cotangent: &[f32]) -> Vec<f32> {
+        Vec::new()
+    }
 }
 
 /// The tract op of an operator.
 #[derive(Clone, Debug)]
-pub(super) struct Own(Arc<dyn Operator>);
+pub(in super::super) struct Own(pub(in super::super) Arc<dyn Operator>);
 
 /// An operator with `inputs` and `outputs` of its node, for tract's inference.
 pub(super) fn own(operator: impl Operator, node: &NodeProto) -> Box<dyn InferenceOp> {

@@ -41,6 +41,24 @@ impl Post {
         })
     }
 
+    /// Whether [`Self::pull`] knows it.
+    pub(super) fn has_gradient(self) -> bool {
+        matches!(self, Self::None | Self::Logistic | Self::Softmax)
+    }
+
+    /// The cotangent of raw scores from that of what [`Self::apply`] made of them.
+    pub(super) fn pull(self, raw: &[f32], cotangent: &[f32]) -> Vec<f32> {
+        let mut p = raw.to_vec();
+        self.apply(&mut p);
+        let mean: f32 = p.iter().zip(cotangent).map(|(p, g)| p * g).sum();
+        let slope = |(p, g): (&f32, &f32)| match self {
+            Self::Logistic => g * p * (1.0 - p),
+            Self::Softmax => p * (g - mean),
+            _ => *g,
+        };
+        p.iter().zip(cotangent).map(slope).collect()
+    }
+
     /// Applies to a row of several scores.
     pub(super) fn apply(self, row: &mut [f32]) {
         match self {

@@ -94,6 +94,16 @@ enum Normalizer {
     L2,
 }
 
+impl Normalizer {
+    fn norm(&self, row: &[f32]) -> f32 {
+        match self {
+            Self::Max => row.iter().copied().fold(f32::MIN, f32::max),
+            Self::L1 => row.iter().map(|v| v.abs()).sum(),
+            Self::L2 => row.iter().map(|v| v * v).sum::<f32>().sqrt(),
+        }
+    }
+}
+
 impl Operator for Normalizer {
     fn name(&self) -> &'static str {
         "Normalizer"
@@ -104,15 +114,32 @@ impl Operator for Normalizer {
         Ok(tvec![(DatumType::F32, inputs[0].1.clone())])
     }
 
+    fn differentiable(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    /// (g - <g, y> dnorm/dx) / norm.
+    fn pull(&self, row: &[f32], cotangent: &[f32]) -> Vec<f32> {
+        let norm = self.norm(row);
+        if norm == 0.0 {
+            return cotangent.to_vec();
+        }
+        let along = row.iter().zip(cotangent).map(|(x, g)| x / norm * g).sum::<f32>();
+        let first = row.iter().position(|v| *v == norm);
+        let slope = |(i, x): (usize, &f32)| match self {
+            Self::Max => f32::from(u8::from(Some(i) == first)),
+            Self::L1 if *x == 0.0 => 0.0,
+            Self::L1 => x.signum(),
+            Self::L2 => x / norm,
+        };
+        row.iter().enumerate().map(slope).zip(cotangent).map(|(slope, g)| (g - along * slope) / norm).collect()
+    }
+
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let mut y = inputs[0].cast_to::<f32>()?.into_owned();
         let width = columns(&y);
         for row in y.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?.chunks_exact_mut(width.max(1)) {
-            let norm = match self {
-                Self::Max => row.iter().copied().fold(f32::MIN, f32::max),
-                Self::L1 => row.iter().map(|v| v.abs()).sum(),
-                Self::L2 => row.iter().map(|v| v * v).sum::<f32>().sqrt(),
-            };
+            let norm = self.norm(row);
             if norm != 0.0 {
                 row.iter_mut().for_each(|v| *v /= norm);
             }

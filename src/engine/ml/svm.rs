@@ -51,6 +51,27 @@ impl Machine {
         self.vectors.chunks_exact(self.features).map(one).collect()
     }
 
+    /// The cotangent of a row from those of its similarities.
+    fn pull(&self, row: &[f32], cotangents: &[f32]) -> Vec<f32> {
+        let mut pulled = vec![0f32; row.len()];
+        for (v, (k, g)) in
+            self.vectors.chunks_exact(self.features).zip(self.similarities(row).into_iter().zip(cotangents))
+        {
+            let dot = || row.iter().zip(v).map(|(a, b)| a * b).sum::<f32>();
+            let (scale, towards) = match self.kernel {
+                Kernel::Linear => (1.0, 0.0),
+                Kernel::Poly { gamma, coef0, degree } => {
+                    (gamma * degree * (gamma * dot() + coef0).powf(degree - 1.0), 0.0)
+                }
+                Kernel::Rbf { gamma } => (2.0 * gamma * k, 1.0),
+                Kernel::Sigmoid { gamma, .. } => (gamma * (1.0 - k * k), 0.0),
+            };
+            let each = pulled.iter_mut().zip(row.iter().zip(v));
+            each.for_each(|(p, (x, v))| *p += g * scale * (v - towards * x));
+        }
+        pulled
+    }
+
     fn rows(&self, input: &Kind) -> TractResult<TDim> {
         let (rows, columns) = table(input)?;
         let (expected, found) = (self.features, columns.to_usize().unwrap_or(self.features));
@@ -112,6 +133,15 @@ impl Operator for Regressor {
         Ok(tvec![(DatumType::F32, tvec![self.machine.rows(&inputs[0])?, 1.to_dim()])])
     }
 
+    fn differentiable(&self) -> Option<usize> {
+        (!self.one_class).then_some(0)
+    }
+
+    fn pull(&self, row: &[f32], cotangent: &[f32]) -> Vec<f32> {
+        let cotangents: Vec<f32> = self.coefficients.iter().map(|c| c * cotangent[0]).collect();
+        self.machine.pull(row, &cotangents)
+    }
+
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let value = |row: &[f32]| {
             let sum: f32 = self.machine.similarities(row).iter().zip(&self.coefficients).map(|(k, c)| k * c).sum();
@@ -171,6 +201,15 @@ impl Operator for Linear {
         Ok(tvec![(self.labels.dtype(), tvec![rows]), (DatumType::F32, scores)])
     }
 
+    fn differentiable(&self) -> Option<usize> {
+        self.post.has_gradient().then_some(1)
+    }
+
+    fn pull(&self, row: &[f32], cotangent: &[f32]) -> Vec<f32> {
+        let raw: Vec<f32> = self.machine.similarities(row).iter().map(|s| s + self.rho).collect();
+        self.machine.pull(row, &self.post.pull(&raw, cotangent))
+    }
+
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let x = inputs[0].cast_to::<f32>()?;
         let (mut winners, mut all) = (Vec::new(), Vec::new());
@@ -224,6 +263,41 @@ impl Pairs {
         pairs.zip(&self.rho).map(decision).collect()
     }
 
+    /// The cotangents of similarities from those of decisions.
+    fn pull_decisions(&self, cotangents: &[f32]) -> Vec<f32> {
+        let vectors: usize = self.counts.iter().sum();
+        let starts: Vec<usize> = self.counts.iter().scan(0, |s, n| Some(std::mem::replace(s, *s + n))).collect();
+        let mut pulled = vec![0f32; vectors];
+        let pairs = (0..self.counts.len()).flat_map(|i| (i + 1..self.counts.len()).map(move |j| (i, j)));
+        for ((i, j), g) in pairs.zip(cotangents) {
+            for (class, line) in [(i, j - 1), (j, i)] {
+                let range = starts[class]..starts[class] + self.counts[class];
+                let weights = &self.coefficients[line * vectors..][range.clone()];
+                pulled[range].iter_mut().zip(weights).for_each(|(p, w)| *p += g * w);
+            }
+        }
+        pulled
+    }
+
+    /// The cotangents of decisions from those of the scores that became of them; of Platt's probabilities those of two
+    /// classes, which need no coupling.
+    fn pull_scores(&self, decisions: &[f32], cotangent: &[f32]) -> Vec<f32> {
+        if let ([a], [b]) = (&*self.prob_a, &*self.prob_b) {
+            let p = logistic(decisions[0] * a + b);
+            let probabilities = [1.0 - p, p];
+            let g = self.post.pull(&probabilities, cotangent);
+            return vec![(g[1] - g[0]) * a * p * (1.0 - p)];
+        }
+        match (decisions, self.post) {
+            ([score], Post::Logistic) => {
+                let p = logistic(*score);
+                vec![(cotangent[1] - cotangent[0]) * p * (1.0 - p)]
+            }
+            ([_], _) => vec![cotangent[1] - cotangent[0]],
+            _ => self.post.pull(decisions, cotangent),
+        }
+    }
+
     /// The class with most pairs won, the first of equals.
     fn winner(&self, decisions: &[f32]) -> usize {
         let mut votes = vec![0usize; self.counts.len()];
@@ -255,6 +329,15 @@ impl Operator for Pairs {
         let rows = self.machine.rows(&inputs[0])?;
         let scores = tvec![rows.clone(), self.width().to_dim()];
         Ok(tvec![(self.labels.dtype(), tvec![rows]), (DatumType::F32, scores)])
+    }
+
+    fn differentiable(&self) -> Option<usize> {
+        (self.post.has_gradient() && self.prob_a.len() <= 1).then_some(1)
+    }
+
+    fn pull(&self, row: &[f32], cotangent: &[f32]) -> Vec<f32> {
+        let cotangents = self.pull_scores(&self.decisions(row), cotangent);
+        self.machine.pull(row, &self.pull_decisions(&cotangents))
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {

@@ -4,11 +4,11 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 
 use super::{Ask, FRAME_MAX, Tell, Work};
-use crate::engine::{Graph, Model};
+use crate::engine::{Differentiated, Graph, Model, Wish};
 use crate::error::{Error, Result};
 use crate::lab::records::Inspection;
 use crate::lab::suite_file;
-use crate::suite::{self, Chunk, Evidence};
+use crate::suite::{self, Chunk, Evidence, Subject};
 
 /// Serves orders until stdin ends, which is when the pool has gone.
 pub fn main() -> io::Result<()> {
@@ -52,6 +52,8 @@ fn read(input: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
 #[derive(Default)]
 struct Cache {
     model: Option<(PathBuf, String, Model)>,
+    /// The model's gradient, from the first check on that wants it.
+    gradient: Option<Differentiated>,
     chunk: Option<(PathBuf, std::ops::Range<u64>, Chunk)>,
 }
 
@@ -67,11 +69,17 @@ impl Cache {
         let same =
             |(path, signature, _): &(PathBuf, String, Model)| *path == work.model && *signature == work.signature;
         if !self.model.as_ref().is_some_and(same) {
-            self.chunk = None;
+            (self.chunk, self.gradient) = (None, None);
             let model = Model::load(&bytes(&work.model)?, &work.signature)?;
             self.model = Some((work.model.clone(), work.signature.clone(), model));
         }
         let Some((_, _, model)) = &self.model else { return Err(Error::internal("slot", "no model")) };
+        let check = work.check.read()?;
+        if check.wants_gradient() && self.gradient.is_none() {
+            let graph = Graph::read(&bytes(&work.model)?)?;
+            let wish = Wish { batch: model.batch(), ..Wish::default() };
+            self.gradient = Some(Differentiated::of(&graph, model.signature(), &wish)?);
+        }
         let same =
             |(path, cases, _): &(PathBuf, std::ops::Range<u64>, Chunk)| *path == work.suite && *cases == work.cases;
         if !self.chunk.as_ref().is_some_and(same) {
@@ -80,7 +88,8 @@ impl Cache {
             self.chunk = Some((work.suite.clone(), work.cases.clone(), chunk));
         }
         let Some((_, _, chunk)) = &self.chunk else { return Err(Error::internal("slot", "no chunk")) };
-        suite::run(model, chunk, &work.check.read()?, work.position, work.seed, work.keep)
+        let subject = Subject { model, gradient: self.gradient.as_ref().filter(|_| check.wants_gradient()) };
+        suite::run(&subject, chunk, &check, work.position, work.seed, work.keep)
     }
 }
 

@@ -1,0 +1,76 @@
+//! What happens to a value before it is stored.
+
+use super::simd::{Simd, unroll};
+
+/// In this order: a sum, the bounds of an activation, and the gate of a gradient. Slices have the layout of the output.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in super::super) struct Epilogue<'a> {
+    /// Added to the convolution: the other arm of a residual block.
+    pub(in super::super) add: Option<&'a [f32]>,
+    /// Lowest and highest value: `ReLU` is `(0, inf)`, `ReLU6` `(0, 6)`. What is not a number stays so.
+    pub(in super::super) clamp: Option<(f32, f32)>,
+    /// The value is kept only where the mask lies strictly between two bounds, as a cotangent passes an activation
+    /// whose output was the mask.
+    pub(in super::super) mask: Option<(&'a [f32], f32, f32)>,
+}
+
+impl<'a> Epilogue<'a> {
+    pub(super) const NONE: Self = Self { add: None, clamp: None, mask: None };
+
+    /// # Panics
+    /// Where a slice has another length than the output.
+    pub(super) fn check(&self, length: usize) {
+        assert!(self.add.is_none_or(|add| add.len() == length), "the addend has the output's length");
+        assert!(self.mask.is_none_or(|(mask, ..)| mask.len() == length), "the mask has the output's length");
+    }
+
+    /// The epilogue of a part of the output.
+    pub(super) fn of(&self, start: usize, length: usize) -> Epilogue<'a> {
+        Epilogue {
+            add: self.add.map(|add| &add[start..start + length]),
+            mask: self.mask.map(|(mask, low, high)| (&mask[start..start + length], low, high)),
+            ..*self
+        }
+    }
+
+    /// To an output that is already in memory.
+    pub(super) fn apply(&self, y: &mut [f32]) {
+        if let Some(add) = self.add {
+            y.iter_mut().zip(add).for_each(|(y, add)| *y += add);
+        }
+        if let Some((low, high)) = self.clamp {
+            for y in y.iter_mut() {
+                *y = y.clamp(low, high);
+            }
+        }
+        if let Some((mask, low, high)) = self.mask {
+            y.iter_mut().zip(mask).filter(|(_, m)| !(low < **m && **m < high)).for_each(|(y, _)| *y = 0.0);
+        }
+    }
+
+    /// Stores accumulators at their places in the output.
+    ///
+    /// # Safety
+    /// The instruction set is there; sixteen floats at each place lie in `y`, whose length the epilogue was checked for.
+    #[inline(always)]
+    pub(super) unsafe fn store<S: Simd, const P: usize>(&self, mut sums: [S::V; P], y: *mut f32, at: [usize; P]) {
+        // SAFETY: the slices have the length of the output, where the places are.
+        unsafe {
+            if let Some(add) = self.add {
+                unroll!(P, j => sums[j] = S::add(sums[j], S::load(add.as_ptr().add(at[j]))));
+            }
+            if let Some((low, high)) = self.clamp {
+                let least = S::splat(low);
+                unroll!(P, j => sums[j] = S::max(least, sums[j]));
+                if high < f32::INFINITY {
+                    let most = S::splat(high);
+                    unroll!(P, j => sums[j] = S::min(most, sums[j]));
+                }
+            }
+            if let Some((mask, low, high)) = self.mask {
+                unroll!(P, j => sums[j] = S::keep(sums[j], S::load(mask.as_ptr().add(at[j])), low, high));
+            }
+            unroll!(P, j => S::store(y.add(at[j]), sums[j]));
+        }
+    }
+}

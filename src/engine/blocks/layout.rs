@@ -1,0 +1,234 @@
+//! The rewriting: every node once, in order, on blocks where it can.
+
+use std::collections::HashMap;
+
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::array::MultiBroadcastTo;
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::cnn::MaxPool;
+use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
+use tract_onnx::tract_core::ops::nn::Reduce;
+
+use super::convolution::Fast;
+use super::copies::{FromBlocks, ToBlocks};
+use super::fuse::Follow;
+use super::pool::{MaxBlocks, MaxBlocksAdjoint, Pool};
+use super::{LANES, blocked};
+use crate::engine::ops::conv::Conv;
+use crate::engine::ops::pool::MaxPoolAdjoint;
+use crate::engine::ops::{Own, concrete};
+
+/// A graph after the rewriting.
+pub(in crate::engine) struct Laid {
+    pub(in crate::engine) graph: TypedModel,
+    /// Which outputs are in blocks.
+    pub(in crate::engine) blocks: Vec<bool>,
+}
+
+/// Rewrites a decluttered graph of fixed shapes. `given` says which of its inputs come in blocks (none beyond its end),
+/// and outputs from number `free` on may leave in blocks.
+pub(in crate::engine) fn lay(model: &TypedModel, given: &[bool], free: usize) -> TractResult<Laid> {
+    let new = TypedModel { symbols: model.symbols.clone(), ..TypedModel::default() };
+    let mut layout = Layout { old: model, new, plain: HashMap::new(), blocks: HashMap::new() };
+    for (i, source) in model.inputs.iter().enumerate() {
+        layout.source(*source, given.get(i).copied().unwrap_or(false))?;
+    }
+    for id in model.eval_order()? {
+        let node = model.node(id);
+        if !model.inputs.contains(&id.into()) && !layout.on_blocks(node)? {
+            layout.as_it_is(node)?;
+        }
+    }
+    let mut outputs = TVec::new();
+    let mut blocks = Vec::new();
+    for (i, output) in model.outputs.iter().enumerate() {
+        let own = layout.blocks.get(output).copied().filter(|_| i >= free);
+        blocks.push(own.is_some());
+        outputs.push(own.map_or_else(|| layout.plain(*output), Ok)?);
+    }
+    let mut graph = layout.new;
+    graph.select_output_outlets(&outputs)?;
+    Ok(Laid { graph, blocks })
+}
+
+struct Layout<'m> {
+    old: &'m TypedModel,
+    new: TypedModel,
+    /// Outlets of the new graph by those of the old one, as they are and in blocks; some are known in both ways.
+    plain: HashMap<OutletId, OutletId>,
+    blocks: HashMap<OutletId, OutletId>,
+}
+
+impl Layout<'_> {
+    fn source(&mut self, outlet: OutletId, given: bool) -> TractResult<()> {
+        let (name, fact) = (&self.old.node(outlet.node).name, self.old.outlet_fact(outlet)?);
+        let fact = if given { f32::fact(&*blocked(&concrete(fact)?)) } else { fact.clone() };
+        let source = self.new.add_source(name, fact)?;
+        if given { &mut self.blocks } else { &mut self.plain }.insert(outlet, source);
+        Ok(())
+    }
+
+    /// The node as it was, on what it was made for.
+    fn as_it_is(&mut self, node: &TypedNode) -> TractResult<()> {
+        let inputs = node.inputs.iter().map(|input| self.plain(*input)).collect::<TractResult<TVec<_>>>()?;
+        let outlets = self.new.wire_node(&node.name, node.op.clone(), &inputs)?;
+        self.plain.extend(outlets.into_iter().enumerate().map(|(slot, new)| (OutletId::new(node.id, slot), new)));
+        Ok(())
+    }
+
+    /// An outlet of the old graph as it was.
+    fn plain(&mut self, outlet: OutletId) -> TractResult<OutletId> {
+        if let Some(known) = self.plain.get(&outlet) {
+            return Ok(*known);
+        }
+        let blocks = *self.blocks.get(&outlet).context("an outlet was not laid")?;
+        let channels = self.shape(outlet)?[1];
+        let name = format!("{}.{}.plain", self.old.node(outlet.node).name, outlet.slot);
+        let plain = self.new.wire_node(name, Own(FromBlocks { channels }), &[blocks])?[0];
+        self.plain.insert(outlet, plain);
+        Ok(plain)
+    }
+
+    /// An outlet of the old graph in blocks; a constant of one number in five axes.
+    fn blocks(&mut self, outlet: OutletId) -> TractResult<OutletId> {
+        if let Some(known) = self.blocks.get(&outlet) {
+            return Ok(*known);
+        }
+        let name = format!("{}.{}.blocks", self.old.node(outlet.node).name, outlet.slot);
+        let number = self.old.outlet_fact(outlet)?.konst.clone().filter(|k| k.len() == 1);
+        let blocks = if let Some(number) = number {
+            self.new.add_const(name, number.into_tensor().into_shape(&[1; 5])?)?
+        } else {
+            let plain = self.plain(outlet)?;
+            self.new.wire_node(name, Own(ToBlocks), &[plain])?[0]
+        };
+        self.blocks.insert(outlet, blocks);
+        Ok(blocks)
+    }
+
+    fn shape(&self, outlet: OutletId) -> TractResult<TVec<usize>> {
+        concrete(self.old.outlet_fact(outlet)?)
+    }
+
+    /// Whether an outlet is float32 with four axes, the only ones that blocks are made of.
+    fn fits(&self, outlet: OutletId) -> TractResult<bool> {
+        let fact = self.old.outlet_fact(outlet)?;
+        Ok(fact.datum_type == f32::datum_type() && fact.rank() == 4)
+    }
+
+    /// Wires the node on blocks; `false` if it cannot be, or not with profit.
+    fn on_blocks(&mut self, node: &TypedNode) -> TractResult<bool> {
+        let fits = node.outputs.len() == 1 && !node.inputs.is_empty() && self.fits(node.id.into())?;
+        if !fits || !self.fits(node.inputs[0])? {
+            return Ok(false);
+        }
+        if let Some(Own(conv)) = node.op_as::<Own<Conv>>() {
+            return self.convolution(node, conv);
+        }
+        let whole = self.shape(node.id.into())?;
+        if let Some(broadcast) = node.op_as::<MultiBroadcastTo>() {
+            return self.broadcast(node, broadcast, &whole);
+        }
+        if !node.inputs.iter().any(|input| self.blocks.contains_key(input)) {
+            return Ok(false);
+        }
+        let pointwise = node.op_is::<ElementWiseOp>() || node.op_is::<TypedBinOp>() || node.op.name() == "Pointwise";
+        if pointwise {
+            return self.pointwise(node, &whole);
+        }
+        if let Some(reduce) = node.op_as::<Reduce>() {
+            let within = reduce.axes.iter().all(|axis| matches!(axis, 2 | 3));
+            return if within { self.wire(node, node.op.clone()) } else { Ok(false) };
+        }
+        if let Some(pool) = node.op_as::<MaxPool>() {
+            let pool = Pool { spec: pool.pool_spec.clone(), shape: self.shape(node.inputs[0])? };
+            return if pool.serves() { self.wire(node, Own(MaxBlocks(pool))) } else { Ok(false) };
+        }
+        if let Some(Own(MaxPoolAdjoint(spec))) = node.op_as::<Own<MaxPoolAdjoint>>() {
+            let pool = Pool { spec: spec.clone(), shape: self.shape(node.inputs[1])? };
+            return if pool.serves() { self.wire(node, Own(MaxBlocksAdjoint(pool))) } else { Ok(false) };
+        }
+        Ok(false)
+    }
+
+    /// Wires an op on the node's inputs in blocks.
+    fn wire(&mut self, node: &TypedNode, op: impl Into<Box<dyn TypedOp>>) -> TractResult<bool> {
+        let inputs = node.inputs.iter().map(|input| self.blocks(*input)).collect::<TractResult<TVec<_>>>()?;
+        let wire = self.new.wire_node(&node.name, op, &inputs)?[0];
+        self.blocks.insert(node.id.into(), wire);
+        Ok(true)
+    }
+
+    fn convolution(&mut self, node: &TypedNode, conv: &Conv) -> TractResult<bool> {
+        let [x, kernel, bias] = *node.inputs else { return Ok(false) };
+        let constants = (self.old.outlet_fact(kernel)?.konst.clone(), self.old.outlet_fact(bias)?.konst.clone());
+        let (Some(kernel), Some(bias)) = constants else { return Ok(false) };
+        let shape = self.shape(x)?;
+        let blocks = self.blocks.contains_key(&x) || Fast::wants_blocks(&shape);
+        let Some(fast) = Fast::new(conv, &shape, &kernel, &bias, blocks)? else { return Ok(false) };
+        let gives_blocks = fast.gives_blocks();
+        let x = if blocks { self.blocks(x)? } else { self.plain(x)? };
+        let wire = self.new.wire_node(&node.name, fast, &[x])?[0];
+        if gives_blocks { &mut self.blocks } else { &mut self.plain }.insert(node.id.into(), wire);
+        Ok(true)
+    }
+
+    /// Repeats channels over a plane, as the way back from a mean does.
+    fn broadcast(&mut self, node: &TypedNode, op: &MultiBroadcastTo, whole: &[usize]) -> TractResult<bool> {
+        let from = self.shape(node.inputs[0])?;
+        let over_plane = from[..2] == whole[..2] && from[2..] == [1, 1] && whole[1] >= LANES;
+        if !over_plane || !op.shape.is_concrete() {
+            return Ok(false);
+        }
+        let shape: TVec<TDim> = blocked(whole).iter().map(|d| d.to_dim()).collect();
+        self.wire(node, MultiBroadcastTo { shape: shape.into() })
+    }
+
+    /// A function of each element, or of two tensors' elements; of blocks, one number, or a number a channel.
+    fn pointwise(&mut self, node: &TypedNode, whole: &[usize]) -> TractResult<bool> {
+        for input in &node.inputs {
+            let shape = self.shape(*input)?;
+            let number = shape.iter().all(|d| *d == 1) && self.old.outlet_fact(*input)?.konst.is_some();
+            let channels = whole[1] > 1 && shape[1] == whole[1] && shape[2..] == [1, 1];
+            if !self.fits(*input)? || !(number || channels || *shape == *whole) {
+                return Ok(false);
+            }
+        }
+        Ok(self.fuse(node)? || self.wire(node, node.op.clone())?)
+    }
+
+    /// Lets the convolution in front of a node do its work, if nobody else wants what it gives without.
+    fn fuse(&mut self, node: &TypedNode) -> TractResult<bool> {
+        for (i, input) in node.inputs.iter().enumerate() {
+            let lone = self.old.node(input.node).outputs[input.slot].successors.len() == 1;
+            let alone = lone && !self.old.outputs.contains(input) && !self.plain.contains_key(input);
+            let Some(wire) = self.blocks.get(input).copied().filter(|_| alone) else { continue };
+            let Some(mut fast) = self.new.node(wire.node).op_as::<Fast>().cloned() else { continue };
+            let Some(follow) = Follow::of(self.old, node, i)? else { continue };
+            let slot = self.new.node(wire.node).inputs.len();
+            let (takes, other) = match follow {
+                Follow::Add(other) if !fast.add && fast.clamp.is_none() && fast.mask.is_none() => {
+                    fast.add = true;
+                    (true, Some(other))
+                }
+                Follow::Add(_) => (false, None),
+                Follow::Clamp(low, high) => (fast.take_clamp(low, high), None),
+                Follow::Mask(other, low, high) => {
+                    let known = self.blocks(other)?;
+                    let same = fast.mask.is_some() && self.new.node(wire.node).inputs.last() == Some(&known);
+                    (fast.take_mask(low, high, same), Some(other).filter(|_| !same))
+                }
+            };
+            if takes {
+                self.new.node_mut(wire.node).op = Box::new(fast);
+                if let Some(other) = other {
+                    let other = self.blocks(other)?;
+                    self.new.add_edge(other, InletId::new(wire.node, slot))?;
+                }
+                self.blocks.insert(node.id.into(), wire);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
