@@ -674,9 +674,17 @@ type InspectModelResponse struct {
 	Opsets         map[string]int64  `protobuf:"bytes,6,rep,name=opsets,proto3" json:"opsets,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	Accesses       []Access          `protobuf:"varint,7,rep,packed,name=accesses,proto3,enum=assay.v1.Access" json:"accesses,omitempty"`
 	// Rows that go through the model at once.
-	ComputeBatch  uint32 `protobuf:"varint,8,opt,name=compute_batch,json=computeBatch,proto3" json:"compute_batch,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ComputeBatch uint32 `protobuf:"varint,8,opt,name=compute_batch,json=computeBatch,proto3" json:"compute_batch,omitempty"`
+	// Floating-point operations of one sample, a multiplication with an addition counted as two.
+	Flops uint64 `protobuf:"varint,9,opt,name=flops,proto3" json:"flops,omitempty"`
+	// Why the model has no gradient; empty if it has one.
+	NoGradient string `protobuf:"bytes,10,opt,name=no_gradient,json=noGradient,proto3" json:"no_gradient,omitempty"`
+	// Nodes that a gradient cannot pass, with their operators.
+	NodesWithoutGradient []string `protobuf:"bytes,11,rep,name=nodes_without_gradient,json=nodesWithoutGradient,proto3" json:"nodes_without_gradient,omitempty"`
+	// Nodes that round, whose gradient is that of the straight-through estimator.
+	StraightThroughNodes []string `protobuf:"bytes,12,rep,name=straight_through_nodes,json=straightThroughNodes,proto3" json:"straight_through_nodes,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *InspectModelResponse) Reset() {
@@ -763,6 +771,34 @@ func (x *InspectModelResponse) GetComputeBatch() uint32 {
 		return x.ComputeBatch
 	}
 	return 0
+}
+
+func (x *InspectModelResponse) GetFlops() uint64 {
+	if x != nil {
+		return x.Flops
+	}
+	return 0
+}
+
+func (x *InspectModelResponse) GetNoGradient() string {
+	if x != nil {
+		return x.NoGradient
+	}
+	return ""
+}
+
+func (x *InspectModelResponse) GetNodesWithoutGradient() []string {
+	if x != nil {
+		return x.NodesWithoutGradient
+	}
+	return nil
+}
+
+func (x *InspectModelResponse) GetStraightThroughNodes() []string {
+	if x != nil {
+		return x.StraightThroughNodes
+	}
+	return nil
 }
 
 // An input or output of the graph as the file declares it.
@@ -873,7 +909,7 @@ const file_assay_v1_models_proto_rawDesc = "" +
 	"\x12DeleteModelRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\")\n" +
 	"\x13InspectModelRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\xa1\x04\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xc4\x05\n" +
 	"\x14InspectModelResponse\x12%\n" +
 	"\x05model\x18\x01 \x01(\v2\x0f.assay.v1.ModelR\x05model\x12,\n" +
 	"\x06inputs\x18\x02 \x03(\v2\x14.assay.v1.TensorFactR\x06inputs\x12.\n" +
@@ -882,7 +918,13 @@ const file_assay_v1_models_proto_rawDesc = "" +
 	"\x0fparameter_count\x18\x05 \x01(\x04R\x0eparameterCount\x12B\n" +
 	"\x06opsets\x18\x06 \x03(\v2*.assay.v1.InspectModelResponse.OpsetsEntryR\x06opsets\x12,\n" +
 	"\baccesses\x18\a \x03(\x0e2\x10.assay.v1.AccessR\baccesses\x12#\n" +
-	"\rcompute_batch\x18\b \x01(\rR\fcomputeBatch\x1a<\n" +
+	"\rcompute_batch\x18\b \x01(\rR\fcomputeBatch\x12\x14\n" +
+	"\x05flops\x18\t \x01(\x04R\x05flops\x12\x1f\n" +
+	"\vno_gradient\x18\n" +
+	" \x01(\tR\n" +
+	"noGradient\x124\n" +
+	"\x16nodes_without_gradient\x18\v \x03(\tR\x14nodesWithoutGradient\x124\n" +
+	"\x16straight_through_nodes\x18\f \x03(\tR\x14straightThroughNodes\x1a<\n" +
 	"\x0eOperatorsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\x1a9\n" +

@@ -106,7 +106,7 @@ class InspectModelRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class InspectModelResponse(_message.Message):
-    __slots__ = ("model", "inputs", "outputs", "operators", "parameter_count", "opsets", "accesses", "compute_batch")
+    __slots__ = ("model", "inputs", "outputs", "operators", "parameter_count", "opsets", "accesses", "compute_batch", "flops", "no_gradient", "nodes_without_gradient", "straight_through_nodes")
     class OperatorsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -129,6 +129,10 @@ class InspectModelResponse(_message.Message):
     OPSETS_FIELD_NUMBER: _ClassVar[int]
     ACCESSES_FIELD_NUMBER: _ClassVar[int]
     COMPUTE_BATCH_FIELD_NUMBER: _ClassVar[int]
+    FLOPS_FIELD_NUMBER: _ClassVar[int]
+    NO_GRADIENT_FIELD_NUMBER: _ClassVar[int]
+    NODES_WITHOUT_GRADIENT_FIELD_NUMBER: _ClassVar[int]
+    STRAIGHT_THROUGH_NODES_FIELD_NUMBER: _ClassVar[int]
     model: Model
     inputs: _containers.RepeatedCompositeFieldContainer[TensorFact]
     outputs: _containers.RepeatedCompositeFieldContainer[TensorFact]
@@ -137,7 +141,11 @@ class InspectModelResponse(_message.Message):
     opsets: _containers.ScalarMap[str, int]
     accesses: _containers.RepeatedScalarFieldContainer[_types_pb2.Access]
     compute_batch: int
-    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ..., inputs: _Optional[_Iterable[_Union[TensorFact, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[TensorFact, _Mapping]]] = ..., operators: _Optional[_Mapping[str, int]] = ..., parameter_count: _Optional[int] = ..., opsets: _Optional[_Mapping[str, int]] = ..., accesses: _Optional[_Iterable[_Union[_types_pb2.Access, str]]] = ..., compute_batch: _Optional[int] = ...) -> None: ...
+    flops: int
+    no_gradient: str
+    nodes_without_gradient: _containers.RepeatedScalarFieldContainer[str]
+    straight_through_nodes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ..., inputs: _Optional[_Iterable[_Union[TensorFact, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[TensorFact, _Mapping]]] = ..., operators: _Optional[_Mapping[str, int]] = ..., parameter_count: _Optional[int] = ..., opsets: _Optional[_Mapping[str, int]] = ..., accesses: _Optional[_Iterable[_Union[_types_pb2.Access, str]]] = ..., compute_batch: _Optional[int] = ..., flops: _Optional[int] = ..., no_gradient: _Optional[str] = ..., nodes_without_gradient: _Optional[_Iterable[str]] = ..., straight_through_nodes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class TensorFact(_message.Message):
     __slots__ = ("name", "data_type", "shape")
