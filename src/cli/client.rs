@@ -74,7 +74,7 @@ impl Client {
     }
 
     /// Uploads an ONNX file with a signature (YAML, may be empty). A broken connection goes on where it broke.
-    pub(super) async fn upload_model(&mut self, onnx: Vec<u8>, name: &str, signature: String) -> Result<pb::Model> {
+    pub(super) async fn upload_model(&self, onnx: Vec<u8>, name: &str, signature: String) -> Result<pb::Model> {
         let sha256: String = Sha256::digest(&onnx).iter().map(|b| format!("{b:02x}")).collect();
         let header = pb::UploadModelHeader {
             size_bytes: onnx.len() as u64,
@@ -86,7 +86,7 @@ impl Client {
         let (onnx, began) = (Arc::new(onnx), tokio::time::Instant::now());
         loop {
             let kept = pb::GetUploadRequest { sha256: header.sha256.clone(), size_bytes: header.size_bytes };
-            let sent = match self.models.get_upload(kept).await {
+            let sent = match self.models.clone().get_upload(kept).await {
                 Ok(kept) => self.send_model(&header, &onnx, kept.into_inner().committed_bytes).await,
                 Err(status) => Err(status),
             };
@@ -98,7 +98,7 @@ impl Client {
     }
 
     async fn send_model(
-        &mut self,
+        &self,
         header: &pb::UploadModelHeader,
         onnx: &Arc<Vec<u8>>,
         from: u64,
@@ -111,12 +111,12 @@ impl Client {
             message(Message::Chunk(pb::Chunk { offset: start as u64, data: onnx[start..end].to_vec() }))
         });
         let messages = std::iter::once(message(Message::Header(header.clone()))).chain(chunks);
-        self.models.upload_model(tokio_stream::iter(messages)).await
+        self.models.clone().upload_model(tokio_stream::iter(messages)).await
     }
 
     /// Uploads cases with default checks and gates, while they are read.
     pub(super) async fn upload_suite(
-        &mut self,
+        &self,
         cases: Cases,
         name: &str,
         checks: &[String],
@@ -141,7 +141,7 @@ impl Client {
             }
         });
         let first = tokio_stream::once(message(Message::Header(header)));
-        let answered = self.suites.upload_suite(first.chain(ReceiverStream::new(receiver))).await;
+        let answered = self.suites.clone().upload_suite(first.chain(ReceiverStream::new(receiver))).await;
         failed.try_recv().map_or_else(|_| answer(answered), Err)
     }
 

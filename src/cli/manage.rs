@@ -69,7 +69,7 @@ fn explain(probe: &pb::Probe) {
         println!("\nParameters:");
     }
     for (name, property) in properties {
-        let text = property.get("description").and_then(Value::as_str).unwrap_or_default();
+        let text = property.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
         let default = property.get("default").map_or(String::new(), |d| format!(" (default {d})"));
         println!("{}", output::wrapped(&format!("- {name}: {text}{default}"), "  "));
     }
@@ -83,7 +83,7 @@ fn explain(probe: &pb::Probe) {
 pub(super) async fn model(args: Model) -> Result<Ended> {
     match args {
         Model::Push { model, signature: yaml, server } => {
-            let mut client = Client::connect(Some(&server), 0).await?;
+            let client = Client::connect(Some(&server), 0).await?;
             let (onnx, yaml) = (file(&model, "model")?, signature(yaml.as_deref())?);
             println!("{}", client.upload_model(onnx, &run::stem(&model), yaml).await?.name);
         }
@@ -171,7 +171,7 @@ pub(super) async fn suite(args: Suite) -> Result<Ended> {
         Suite::Push { cases, checks, gates, server } => {
             let name = run::stem(Path::new(&cases));
             let (cases, checks, gates) = declared(cases, checks, gates)?;
-            let mut client = Client::connect(Some(&server), 0).await?;
+            let client = Client::connect(Some(&server), 0).await?;
             println!("{}", client.upload_suite(data::read(&cases)?, &name, &checks, &gates).await?.name);
         }
         Suite::Validate { cases, checks, gates } => {

@@ -73,8 +73,9 @@ async fn judge(client: &mut Client, args: Run, onnx: Vec<u8>, signature: String,
     let file = ask.baseline.take_if(|name| !name.starts_with("tenants/"));
     let baseline = file.map(|path| Baseline::read(Path::new(&path), &ask.checks, &mut ask.gates)).transpose()?;
     let title = args.model.as_deref().map_or("predictions".to_owned(), stem);
-    let model = client.upload_model(onnx, &title, signature).await?;
-    let suite = client.upload_suite(cases, "", &[], &[]).await?;
+    // The cases travel while the model is looked at.
+    let (model, suite) =
+        tokio::try_join!(client.upload_model(onnx, &title, signature), client.upload_suite(cases, "", &[], &[]))?;
     let keep = args.show.artifacts.is_some() || args.show.report.is_some();
     // The limit has been kept above.
     ask.limit = None;

@@ -26,7 +26,7 @@ const BATCH_MAX: usize = 32;
 const BATCH_ELEMENTS: usize = 1 << 15;
 
 /// How long the pace of a model is measured, at most, once it has run.
-const PACE_TIME: Duration = Duration::from_millis(200);
+const PACE_TIME: Duration = Duration::from_millis(50);
 
 /// A model that runs: probe space in, outputs out, always in batches of one fixed size.
 pub struct Model {

@@ -35,6 +35,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, RwLock, Semaphore};
 
 use self::engines::{Engine, Record};
+use self::slot::Slot;
 use crate::error::{Error, Result};
 
 /// One engine with the rules of models, suites and jobs on top. Cheap to clone.
@@ -45,6 +46,8 @@ struct Inner {
     engine: Engine,
     limits: Limits,
     inspections: Semaphore,
+    /// The slot of the last inspection, which has its model at hand.
+    spare: Mutex<Option<Slot>>,
     /// Held for reading from the publishing of a blob to the writing of its record, for writing while blobs that
     /// nobody refers to are deleted.
     blobs: RwLock<()>,
@@ -58,8 +61,9 @@ impl Lab {
     /// A laboratory on an engine.
     pub fn new(engine: Engine, limits: Limits) -> Self {
         let inspections = Semaphore::new(usize::try_from(limits.inspections).unwrap_or(1).max(1));
-        let (blobs, progress, stops) = (RwLock::new(()), Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { engine, limits, inspections, blobs, progress, stops }))
+        let (spare, blobs) = (Mutex::default(), RwLock::new(()));
+        let (progress, stops) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { engine, limits, inspections, spare, blobs, progress, stops }))
     }
 
     /// The engine's name, for people.

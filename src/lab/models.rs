@@ -1,5 +1,7 @@
 //! Models: taken in whole or not at all, parsed only in a slot.
 
+use std::sync::PoisonError;
+
 use metrics::counter;
 
 use super::engines::{Expect, Staged};
@@ -92,11 +94,19 @@ impl Lab {
         }
     }
 
-    /// Parses a published blob in a slot of its own.
+    /// Parses a published blob in a slot of its own, which waits for the job that mostly follows.
     async fn inspect(&self, digest: &str, signature: &str) -> Result<records::Inspection> {
         let model = self.engine().blobs.local(digest).await?;
         let _turn = self.0.inspections.acquire().await.map_err(|e| Error::internal("inspections", e))?;
-        slot::inspect(model, signature, self.limits().inspect_time).await
+        let (inspection, slot) = slot::inspect(model, signature, self.limits().inspect_time).await?;
+        *self.0.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(slot);
+        Ok(inspection)
+    }
+
+    /// The slot of the last inspection, if nobody has taken it yet; else a new one.
+    pub(super) fn slot(&self) -> Result<slot::Slot> {
+        let spare = self.0.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        spare.map_or_else(slot::Slot::start, Ok)
     }
 }
 

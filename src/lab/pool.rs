@@ -145,7 +145,7 @@ impl Worker {
         let work = work(&lab, job, shard, job.spec.artifacts).await?;
         let mut slot = match self.slot.take() {
             Some(slot) => slot,
-            None => Slot::start()?,
+            None => lab.slot()?,
         };
         let (stop, mut stopped) = (lab.stop_signal(&job.name), self.stopped.clone());
         let (ask, begin) = (Ask::Run(Box::new(work)), Instant::now());

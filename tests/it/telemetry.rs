@@ -227,6 +227,11 @@ async fn a_job_is_one_trace_with_its_caller_even_over_a_restart() {
     let shards = collector.spans(TRACE, "shard");
     assert!(0 < first && first < shards.len(), "{first} of {} before the restart", shards.len());
     assert!(shards.iter().all(|shard| shard.parent_span_id == jobs[0].span_id));
+    println!("caller {CALLER}\n  rpc {}\n    job {}", attribute(created, "rpc.method"), attribute(&jobs[0], "job"));
+    for shard in &shards {
+        let [first, cases, attempt] = ["first_case", "cases", "attempt"].map(|name| attribute(shard, name));
+        println!("      shard first_case {first} cases {cases} attempt {attempt}");
+    }
     // Each case once, but for shards that the first server gave back.
     let finished = shards.iter().filter(|s| s.attributes.iter().any(|a| a.key == "queries"));
     let mut cases: Vec<(u64, u64)> = finished

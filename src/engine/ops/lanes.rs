@@ -26,16 +26,22 @@ impl Lanes {
         ensure!(shape == v.shape(), "{shape:?} and {:?} differ", v.shape());
         let inner: usize = shape[self.last + 1..].iter().product();
         let length: usize = shape[self.first..=self.last].iter().product();
+        if g.len() == 0 {
+            return Ok(g.clone());
+        }
         let (gs, vs) = (slice::<T>(g)?, slice::<T>(v)?);
         let mut out = vec![T::zero(); gs.len()];
         let (mut of_g, mut of_v) = (vec![0.0; length], vec![0.0; length]);
-        for lane in 0..gs.len() / length.max(1) {
-            let start = lane / inner * inner * length + lane % inner;
-            for i in 0..length {
-                (of_g[i], of_v[i]) = (gs[start + i * inner].wide(), vs[start + i * inner].wide());
+        let planes = gs.chunks_exact(length * inner).zip(vs.chunks_exact(length * inner));
+        for ((gs, vs), out) in planes.zip(out.chunks_exact_mut(length * inner)) {
+            for lane in 0..inner {
+                let values = gs[lane..].iter().step_by(inner).zip(vs[lane..].iter().step_by(inner));
+                for ((of_g, of_v), (g, v)) in of_g.iter_mut().zip(&mut of_v).zip(values) {
+                    (*of_g, *of_v) = (g.wide(), v.wide());
+                }
+                visit(&mut of_g, &of_v)?;
+                out[lane..].iter_mut().step_by(inner).zip(&of_g).for_each(|(out, g)| *out = T::of(*g));
             }
-            visit(&mut of_g, &of_v)?;
-            of_g.iter().enumerate().for_each(|(i, g)| out[start + i * inner] = T::of(*g));
         }
         Tensor::from_shape(shape, &out)
     }

@@ -60,9 +60,18 @@ struct Cache {
 impl Cache {
     fn answer(&mut self, ask: Ask) -> Result<Tell> {
         match ask {
-            Ask::Inspect { model, signature } => inspect(&model, &signature).map(Box::new).map(Tell::Inspected),
+            Ask::Inspect { model, signature } => self.inspect(model, &signature).map(Box::new).map(Tell::Inspected),
             Ask::Run(work) => self.run(&work).map(Tell::Evidence),
         }
+    }
+
+    fn inspect(&mut self, path: PathBuf, signature: &str) -> Result<Inspection> {
+        let graph = Graph::read(&bytes(&path)?)?;
+        let model = Model::of(&graph, signature)?;
+        let inspection = Inspection::new(&graph, &model)?;
+        (self.chunk, self.gradient) = (None, None);
+        self.model = Some((path, model.signature().to_yaml()?, model));
+        Ok(inspection)
     }
 
     fn run(&mut self, work: &Work) -> Result<Evidence> {
@@ -95,11 +104,4 @@ impl Cache {
 
 fn bytes(path: &std::path::Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| Error::internal("slot: reading the model", e))
-}
-
-fn inspect(path: &std::path::Path, signature: &str) -> Result<Inspection> {
-    let onnx = bytes(path)?;
-    let graph = Graph::read(&onnx)?;
-    let model = Model::of(&graph, signature)?;
-    Inspection::new(&graph, &model)
 }

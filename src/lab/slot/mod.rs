@@ -50,11 +50,13 @@ pub(super) enum Tell {
     Failed(Error),
 }
 
-/// What a model is, from a slot of its own that has `time` for it. A model that ends its slot is an error of `model`.
-pub(super) async fn inspect(model: PathBuf, signature: &str, time: Duration) -> Result<Inspection> {
+/// What a model is, from a slot of its own that has `time` for it, which then has the model at hand. A model that ends its
+/// slot is an error of `model`.
+pub(super) async fn inspect(model: PathBuf, signature: &str, time: Duration) -> Result<(Inspection, Slot)> {
     let ask = Ask::Inspect { model, signature: signature.to_owned() };
-    match Slot::start()?.ask(&ask, time).await {
-        Ok(Tell::Inspected(inspection)) => Ok(*inspection),
+    let mut slot = Slot::start()?;
+    match slot.ask(&ask, time).await {
+        Ok(Tell::Inspected(inspection)) => Ok((*inspection, slot)),
         Ok(Tell::Failed(e)) => Err(e),
         Ok(Tell::Evidence(_)) => Err(Error::internal("slot", "evidence was not asked for")),
         Err(Death(reason)) => Err(Error::invalid("model", format!("the model ended its slot at inspection: {reason}"))),
