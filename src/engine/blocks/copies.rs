@@ -10,6 +10,16 @@ use crate::engine::ops::{Kernel, Real, concrete, slice};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ToBlocks;
 
+impl ToBlocks {
+    pub(super) fn of(x: &Tensor) -> TractResult<Tensor> {
+        let shape = x.shape();
+        let mut y = Tensor::zero::<f32>(&blocked(shape))?;
+        let mut into = y.try_as_plain_ram_mut()?;
+        to_blocked(slice::<f32>(x)?, shape[1], shape[2] * shape[3], into.as_slice_mut::<f32>()?);
+        Ok(y)
+    }
+}
+
 impl Kernel for ToBlocks {
     const NAME: &'static str = "ToBlocks";
 
@@ -19,11 +29,7 @@ impl Kernel for ToBlocks {
 
     fn run<T: Real>(&self, inputs: TVec<TValue>) -> TractResult<TVec<Tensor>> {
         let x = args_1!(inputs);
-        let shape = x.shape();
-        let mut y = Tensor::zero::<f32>(&blocked(shape))?;
-        let mut into = y.try_as_plain_ram_mut()?;
-        to_blocked(slice::<f32>(&x)?, shape[1], shape[2] * shape[3], into.as_slice_mut::<f32>()?);
-        Ok(tvec![y])
+        Ok(tvec![Self::of(&x)?])
     }
 }
 

@@ -9,6 +9,7 @@ use tract_onnx::tract_core::ops::cnn::MaxPool;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::nn::Reduce;
 
+use super::channels::PerChannel;
 use super::convolution::Fast;
 use super::copies::{FromBlocks, ToBlocks};
 use super::fuse::Follow;
@@ -95,9 +96,12 @@ impl Layout<'_> {
             return Ok(*known);
         }
         let name = format!("{}.{}.blocks", self.old.node(outlet.node).name, outlet.slot);
-        let number = self.old.outlet_fact(outlet)?.konst.clone().filter(|k| k.len() == 1);
-        let blocks = if let Some(number) = number {
-            self.new.add_const(name, number.into_tensor().into_shape(&[1; 5])?)?
+        let constant = self.old.outlet_fact(outlet)?.konst.clone();
+        let blocks = if let Some(constant) = constant {
+            let number = constant.len() == 1;
+            let constant = constant.into_tensor();
+            let laid = if number { constant.into_shape(&[1; 5])? } else { ToBlocks::of(&constant)? };
+            self.new.add_const(name, laid)?
         } else {
             let plain = self.plain(outlet)?;
             self.new.wire_node(name, Own(ToBlocks), &[plain])?[0]
@@ -194,7 +198,25 @@ impl Layout<'_> {
                 return Ok(false);
             }
         }
-        Ok(self.fuse(node)? || self.wire(node, node.op.clone())?)
+        Ok(self.fuse(node)? || self.per_channel(node, whole)? || self.wire(node, node.op.clone())?)
+    }
+
+    /// A picture and a number a channel.
+    fn per_channel(&mut self, node: &TypedNode, whole: &[usize]) -> TractResult<bool> {
+        let Some(op) = node.op_as::<TypedBinOp>().and_then(PerChannel::of) else { return Ok(false) };
+        let [mut x, mut channels] = *node.inputs else { return Ok(false) };
+        if *self.shape(x)? != *whole {
+            (x, channels) = (channels, x);
+        }
+        let shape = self.shape(channels)?;
+        let fits = *self.shape(x)? == *whole && shape[2..] == [1, 1] && whole[2..] != [1, 1] && shape[1] == whole[1];
+        if !fits || whole[1] == 1 {
+            return Ok(false);
+        }
+        let inputs = [self.blocks(x)?, self.blocks(channels)?];
+        let wire = self.new.wire_node(&node.name, Own(op), &inputs)?[0];
+        self.blocks.insert(node.id.into(), wire);
+        Ok(true)
     }
 
     /// Lets the convolution in front of a node do its work, if nobody else wants what it gives without.

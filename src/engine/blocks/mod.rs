@@ -5,6 +5,7 @@
 //! (activations, sums, pools) work on blocks, converts at the borders, and lets a convolution do what follows it before
 //! it stores ([`fuse`]). The lanes past `C` hold whatever came of the zeros that were put there; nothing reads them.
 
+mod channels;
 mod convolution;
 mod copies;
 mod fuse;
