@@ -114,8 +114,7 @@ impl Model {
         let name = &self.signature.output.name;
         let output = outputs.get(name).ok_or_else(|| Error::internal("judged output", format!("{name} is missing")))?;
         let rows = output.shape().first().copied().unwrap_or(0);
-        #[allow(clippy::cast_possible_truncation)]
-        let values: Vec<f32> = output.to_f64().into_iter().map(|v| v as f32).collect();
+        let values = output.to_f32();
         let width = values.len() / rows.max(1);
         Array2::from_shape_vec((rows, width), values).map_err(|e| Error::internal("scores", e))
     }

@@ -6,6 +6,8 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::nn::{Softmax, SoftmaxKind};
 use tract_onnx::tract_core::prelude::tract_linalg::routines::Func;
 
+use super::ops::{Kernel, Own, Real};
+
 /// Replaces tract's float32 softmax over one axis.
 pub(super) fn settle(model: &mut TypedModel) -> TractResult<()> {
     for id in model.eval_order()? {
@@ -14,7 +16,7 @@ pub(super) fn settle(model: &mut TypedModel) -> TractResult<()> {
         let float = node.outputs[0].fact.datum_type == DatumType::F32 && softmax.quant_output_dt.is_none();
         if let (&[axis], true) = (&*softmax.axes, float) {
             let log = softmax.kind == SoftmaxKind::LogSoftmax;
-            model.node_mut(id).op = Box::new(InOrder { axis, log });
+            model.node_mut(id).op = Box::new(Own(InOrder { axis, log }));
         }
     }
     Ok(())
@@ -27,23 +29,15 @@ pub(super) struct InOrder {
     pub(super) log: bool,
 }
 
-impl Op for InOrder {
-    fn name(&self) -> StaticName {
-        "SoftmaxInOrder".into()
+impl Kernel for InOrder {
+    const NAME: &'static str = "SoftmaxInOrder";
+
+    fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec![inputs[0].without_value()])
     }
 
-    fn as_typed(&self) -> Option<&dyn TypedOp> {
-        Some(self)
-    }
-}
-
-impl EvalOp for InOrder {
-    fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
-        self.eval(&EvalContext::out_of_plan(), inputs).map(Some)
-    }
-
-    fn eval(&self, _: &EvalContext, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let mut y = inputs.remove(0).into_tensor();
+    fn run<T: Real>(&self, inputs: TVec<TValue>) -> TractResult<TVec<Tensor>> {
+        let mut y = args_1!(inputs).into_tensor();
         let exp = Func::Exp.ew_f32()?;
         let mut exps = Vec::new();
         for mut row in y.to_plain_array_view_mut::<f32>()?.lanes_mut(tract_ndarray::Axis(self.axis)) {
@@ -60,20 +54,6 @@ impl EvalOp for InOrder {
                 row.iter_mut().zip(&exps).for_each(|(v, exp)| *v = exp / sum);
             }
         }
-        Ok(tvec![y.into_tvalue()])
-    }
-}
-
-impl TypedOp for InOrder {
-    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(tvec![DatumType::F32.fact(inputs[0].shape.iter())])
-    }
-
-    fn as_op(&self) -> &dyn Op {
-        self
-    }
-
-    fn as_op_mut(&mut self) -> &mut dyn Op {
-        self
+        Ok(tvec![y])
     }
 }

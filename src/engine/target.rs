@@ -191,7 +191,6 @@ impl Local<'_> {
     }
 
     /// The gradients with respect to the probed input, of each row's scores weighted by its cotangent.
-    #[allow(clippy::cast_possible_truncation)]
     pub fn pull(&self, cotangents: Array2<f64>) -> Result<Vec<Vec<f32>>> {
         self.cases.iter().for_each(|case| self.target.ledger.borrow_mut()[*case].gradient += 1);
         let signature = self.target.model.signature();
@@ -200,10 +199,7 @@ impl Local<'_> {
         let gradients = self.linearized.pull(&Tensors::from([(signature.output.name.clone(), Tensor::F64(seed))]))?;
         let name = &signature.probed().name;
         let gradient = gradients.get(name).ok_or_else(|| Error::internal("gradient", format!("none of {name}")))?;
-        let values: Vec<f32> = match gradient {
-            Tensor::F32(a) => a.iter().copied().collect(),
-            other => other.to_f64().into_iter().map(|v| v as f32).collect(),
-        };
+        let values = gradient.to_f32();
         let width = values.len() / self.cases.len().max(1);
         Ok(values.chunks(width.max(1)).map(<[f32]>::to_vec).collect())
     }

@@ -76,7 +76,7 @@ fn case(prepared: &Prepared, clean: &[f32], input: &Input, point: &Point, attack
     let grid = if let Tensor::U8(a) = tensor { Some(a.iter().copied().collect::<Vec<u8>>()) } else { None };
     let x = match tensor {
         Tensor::U8(a) => a.iter().map(|v| f32::from(*v) / 255.0).collect(),
-        other => other.to_f64().into_iter().map(|v| v as f32).collect(),
+        other => other.to_f32(),
     };
     let bounds = input.range.map(|range| range.map(|v| v as f32));
     let open = if grid.is_some() { [0.0, 1.0] } else { [f32::NEG_INFINITY, f32::INFINITY] };

@@ -7,24 +7,14 @@ use super::finding::Finding;
 use super::gate::{Gate, GateOutcome, GateReport};
 use super::paired::Four;
 use super::report::Place;
-use super::robust::Robust;
+use super::robust::{HINDERED, Robust};
 use super::sheet::{Column, Sheet};
 use crate::metric::{Paired, mcnemar};
 use crate::probe::Access;
 use crate::probe::attack::find;
 
-/// Kinds of findings that take a point's robustness for unproven.
-const DAMNING: [&str; 9] = [
-    "zero_gradient",
-    "not_finite",
-    "loss_stuck",
-    "straight_through",
-    "unbounded",
-    "unstable",
-    "black_box_stronger",
-    "one_step_stronger",
-    "outdone",
-];
+/// Kinds of findings that another attack did better. These and [`HINDERED`] take a point's robustness for unproven.
+const BEATEN: [&str; 3] = ["black_box_stronger", "one_step_stronger", "outdone"];
 
 /// Share of the cases that held whose loss may not have grown before it is a sign.
 const STUCK: f64 = 0.05;
@@ -104,7 +94,7 @@ impl Attacked<'_> {
             }
             _ => None,
         };
-        let signs = DAMNING.into_iter().filter_map(|sign| Some((sign, say(sign)?)));
+        let signs = HINDERED.into_iter().filter_map(|sign| Some((sign, say(sign)?)));
         let mut findings: Vec<Finding> = signs
             .map(|(sign, (seen, message))| self.finding(sign, message, &json!({ "cases": seen, "n": n })))
             .collect();
@@ -178,7 +168,7 @@ pub(super) fn doubt(gate: &Gate, mut report: GateReport, checks: &[Check], findi
     let (Place::Point(check, _) | Place::Curve(check)) = gate.place else { return report };
     let about = |finding: &&Finding| {
         let point = finding.details.get("point").and_then(Value::as_str);
-        DAMNING.contains(&finding.kind)
+        (HINDERED.contains(&finding.kind) || BEATEN.contains(&finding.kind))
             && finding.check == checks[check].spec
             && gate.points.iter().any(|p| Some(p.as_str()) == point)
     };

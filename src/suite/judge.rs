@@ -1,11 +1,9 @@
 //! The only place that says held or broken, and the measures that metrics are folded from.
 
-use ndarray::ArrayView1;
-
 use super::attack::Attacked;
 use super::verdict::{Outcome, Verdict};
 use crate::engine::{Answer, OutputKind};
-use crate::tensor::Norm;
+use crate::tensor::{Norm, argmax};
 
 /// Judges a case by the model's `scores`; `clean` are its scores before the probe.
 ///
@@ -107,12 +105,6 @@ fn judge_value(answer: &Answer, clean: &[f32], value: f64, verdict: &mut Verdict
 /// Number of classes that stand before `class`; ties go to the lower index.
 fn rank(scores: &[f32], class: usize) -> usize {
     scores.iter().enumerate().filter(|&(i, s)| *s > scores[class] || (*s == scores[class] && i < class)).count()
-}
-
-/// Index of the largest score; the first of equals, 0 if there is none.
-pub(super) fn argmax(scores: &[f32]) -> usize {
-    let scores = ArrayView1::from(scores);
-    scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0))).map_or(0, |(i, _)| i)
 }
 
 /// What a classifier says of each class.

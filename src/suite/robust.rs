@@ -5,18 +5,12 @@ use std::collections::BTreeMap;
 use super::verdict::Verdict;
 use crate::metric::{Figure, Moments, median, rate};
 
-/// Signs that a search was hindered, as measures of verdicts.
-pub(super) const SIGNS: [&str; 9] = [
-    "zero_gradient",
-    "not_finite",
-    "loss_stuck",
-    "straight_through",
-    "unbounded",
-    "unstable",
-    "probabilities",
-    "simpler_loss",
-    "black_box",
-];
+/// Signs that a search was hindered, as measures of verdicts and kinds of findings.
+pub(super) const HINDERED: [&str; 6] =
+    ["zero_gradient", "not_finite", "loss_stuck", "straight_through", "unbounded", "unstable"];
+
+/// Further measures of verdicts that a report tells of.
+const TOLD: [&str; 3] = ["probabilities", "simpler_loss", "black_box"];
 
 /// Attacked cases at a point.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +26,7 @@ pub(super) struct Robust {
     queries: Moments,
     /// Distances of the nearest witnesses, where these were looked for.
     distances: Vec<f64>,
-    /// Cases that show each of [`SIGNS`], and of these the ones that held.
+    /// Cases that show each sign, and of these the ones that held.
     signs: BTreeMap<&'static str, (u64, u64)>,
 }
 
@@ -52,7 +46,7 @@ impl Robust {
         }
         measure("queries").into_iter().for_each(|queries| self.queries.add(queries));
         self.distances.extend(measure("distance"));
-        for sign in SIGNS {
+        for sign in HINDERED.into_iter().chain(TOLD) {
             if measure(sign).is_some() {
                 let (seen, standing) = self.signs.entry(sign).or_default();
                 *seen += 1;

@@ -17,6 +17,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+/// Index of the largest score; the first of equals, 0 if there is none.
+pub fn argmax<'a, T: Copy + Into<f64> + 'a>(scores: impl IntoIterator<Item = &'a T>) -> usize {
+    let by_score = |a: &(usize, f64), b: &(usize, f64)| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0));
+    scores.into_iter().map(|score| (*score).into()).enumerate().max_by(by_score).map_or(0, |(i, _)| i)
+}
+
 /// Named tensors; axis 0 is the sample axis where several samples are held.
 pub type Tensors = BTreeMap<String, Tensor>;
 
@@ -141,6 +147,15 @@ impl Tensor {
             Self::U8(a) => a.iter().map(|&v| f64::from(v)).collect(),
             Self::Bool(a) => a.iter().map(|&v| f64::from(u8::from(v))).collect(),
             Self::Text(_) => Vec::new(),
+        }
+    }
+
+    /// The same, rounded to float32.
+    #[allow(clippy::cast_possible_truncation)]
+    pub fn to_f32(&self) -> Vec<f32> {
+        match self {
+            Self::F32(a) => a.iter().copied().collect(),
+            other => other.to_f64().into_iter().map(|v| v as f32).collect(),
         }
     }
 

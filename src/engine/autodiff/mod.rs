@@ -9,6 +9,7 @@
 //! - [`tape`] is what a rule writes the backward graph with.
 //! - [`rules`] has a rule for each operator, in families. To add one: a function, and its line in `rules::rules`; then a
 //!   case in `tests/it/gradients.rs`, which holds it against finite differences.
+//! - [`crate::engine::ops`] has the operators that tract lacks, [`crate::engine::blocks`] lays out what both graphs compute.
 //! - [`unroll`] makes chains of recurrences, which then need no rule.
 //!
 //! # Gradients of weights

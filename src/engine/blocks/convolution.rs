@@ -3,12 +3,9 @@
 use tract_onnx::tract_core::internal::*;
 
 use super::LANES;
-use super::kernels::{Blocked, Epilogue, Layout, Problem};
+use super::kernels::{Blocked, Epilogue, FEW, Layout, Problem};
 use crate::engine::ops::conv::Conv;
-use crate::engine::ops::{concrete, slice};
-
-/// Channels up to which an image is left as it is.
-const FEW: usize = 4;
+use crate::engine::ops::{Kernel, Real, concrete, slice};
 
 /// Inputs: `x`, then a tensor to be added and a mask, where there are such, both in the output's layout.
 #[derive(Clone, Debug)]
@@ -31,8 +28,6 @@ impl PartialEq for Fast {
         same && self.clamp == other.clamp && self.mask == other.mask
     }
 }
-
-impl Eq for Fast {}
 
 impl Fast {
     /// The convolution of an `x` of this shape; `blocks` says whether it comes in blocks. `None` where the kernels do
@@ -65,29 +60,25 @@ impl Fast {
         x[1] > FEW
     }
 
+    fn shape(&self, batch: usize) -> TVec<usize> {
+        std::iter::once(batch).chain(self.output.iter().copied()).collect()
+    }
+
     /// Whether its output is in blocks.
     pub(super) fn gives_blocks(&self) -> bool {
         self.output.len() == 4
     }
 }
 
-impl Op for Fast {
-    fn name(&self) -> StaticName {
-        "FastConvolution".into()
+impl Kernel for Fast {
+    const NAME: &'static str = "FastConvolution";
+
+    fn outputs(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec![f32::fact(&*self.shape(concrete(inputs[0])?[0]))])
     }
 
-    fn info(&self) -> TractResult<Vec<String>> {
-        Ok(vec![format!("add: {}, clamp: {:?}, mask: {:?}", self.add, self.clamp, self.mask)])
-    }
-
-    op_as_typed_op!();
-}
-
-impl EvalOp for Fast {
-    op_out_of_plan!();
-
-    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let shape: TVec<usize> = inputs[0].shape().iter().take(1).chain(&self.output).copied().collect();
+    fn run<T: Real>(&self, inputs: TVec<TValue>) -> TractResult<TVec<Tensor>> {
+        let shape = self.shape(inputs[0].shape()[0]);
         #[allow(unsafe_code)]
         // SAFETY: floats have no invalid values, and the kernel writes every element.
         let mut y = unsafe { Tensor::uninitialized::<f32>(&shape)? };
@@ -97,20 +88,10 @@ impl EvalOp for Fast {
         let mask = mask.zip(self.mask).map(|(mask, (low, high))| (mask, low, high));
         let epilogue = Epilogue { add, clamp: self.clamp, mask };
         self.kernel.run(slice::<f32>(&inputs[0])?, y.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, &epilogue);
-        Ok(tvec![y.into_tvalue()])
-    }
-}
-
-impl TypedOp for Fast {
-    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let batch = concrete(inputs[0])?[0];
-        let shape: TVec<usize> = std::iter::once(batch).chain(self.output.iter().copied()).collect();
-        Ok(tvec![f32::fact(&*shape)])
+        Ok(tvec![y])
     }
 
-    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
-        Ok(tvec![(Cost::FMA(DatumType::F32), inputs[0].shape[0].clone() * self.work)])
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TDim> {
+        Ok(inputs[0].shape[0].clone() * self.work)
     }
-
-    as_op!();
 }

@@ -157,7 +157,12 @@ impl Layout<'_> {
 
     /// Wires an op on the node's inputs in blocks.
     fn wire(&mut self, node: &TypedNode, op: impl Into<Box<dyn TypedOp>>) -> TractResult<bool> {
-        let inputs = node.inputs.iter().map(|input| self.blocks(*input)).collect::<TractResult<TVec<_>>>()?;
+        self.wire_on(&node.inputs, node, op)
+    }
+
+    /// Wires an op in the node's place.
+    fn wire_on(&mut self, inputs: &[OutletId], node: &TypedNode, op: impl Into<Box<dyn TypedOp>>) -> TractResult<bool> {
+        let inputs = inputs.iter().map(|input| self.blocks(*input)).collect::<TractResult<TVec<_>>>()?;
         let wire = self.new.wire_node(&node.name, op, &inputs)?[0];
         self.blocks.insert(node.id.into(), wire);
         Ok(true)
@@ -172,7 +177,7 @@ impl Layout<'_> {
         let Some(fast) = Fast::new(conv, &shape, &kernel, &bias, blocks)? else { return Ok(false) };
         let gives_blocks = fast.gives_blocks();
         let x = if blocks { self.blocks(x)? } else { self.plain(x)? };
-        let wire = self.new.wire_node(&node.name, fast, &[x])?[0];
+        let wire = self.new.wire_node(&node.name, Own(fast), &[x])?[0];
         if gives_blocks { &mut self.blocks } else { &mut self.plain }.insert(node.id.into(), wire);
         Ok(true)
     }
@@ -201,22 +206,17 @@ impl Layout<'_> {
         Ok(self.fuse(node)? || self.per_channel(node, whole)? || self.wire(node, node.op.clone())?)
     }
 
-    /// A picture and a number a channel.
+    /// A picture and a number a channel, where one of a few operators does it.
     fn per_channel(&mut self, node: &TypedNode, whole: &[usize]) -> TractResult<bool> {
         let Some(op) = node.op_as::<TypedBinOp>().and_then(PerChannel::of) else { return Ok(false) };
-        let [mut x, mut channels] = *node.inputs else { return Ok(false) };
-        if *self.shape(x)? != *whole {
-            (x, channels) = (channels, x);
+        let [a, b] = *node.inputs else { return Ok(false) };
+        let [of_a, of_b] = [self.shape(a)?, self.shape(b)?];
+        let a_channel = |shape: &[usize]| shape[1] == whole[1] && whole[1] > 1 && shape[2..] == [1, 1];
+        match () {
+            () if *of_a == *whole && a_channel(&of_b) => self.wire_on(&[a, b], node, Own(op)),
+            () if *of_b == *whole && a_channel(&of_a) => self.wire_on(&[b, a], node, Own(op)),
+            () => Ok(false),
         }
-        let shape = self.shape(channels)?;
-        let fits = *self.shape(x)? == *whole && shape[2..] == [1, 1] && whole[2..] != [1, 1] && shape[1] == whole[1];
-        if !fits || whole[1] == 1 {
-            return Ok(false);
-        }
-        let inputs = [self.blocks(x)?, self.blocks(channels)?];
-        let wire = self.new.wire_node(&node.name, Own(op), &inputs)?[0];
-        self.blocks.insert(node.id.into(), wire);
-        Ok(true)
     }
 
     /// Lets the convolution in front of a node do its work, if nobody else wants what it gives without.
@@ -225,7 +225,9 @@ impl Layout<'_> {
             let lone = self.old.node(input.node).outputs[input.slot].successors.len() == 1;
             let alone = lone && !self.old.outputs.contains(input) && !self.plain.contains_key(input);
             let Some(wire) = self.blocks.get(input).copied().filter(|_| alone) else { continue };
-            let Some(mut fast) = self.new.node(wire.node).op_as::<Fast>().cloned() else { continue };
+            let Some(mut fast) = self.new.node(wire.node).op_as::<Own<Fast>>().map(|Own(fast)| fast.clone()) else {
+                continue;
+            };
             let Some(follow) = Follow::of(self.old, node, i)? else { continue };
             let slot = self.new.node(wire.node).inputs.len();
             let (takes, other) = match follow {
@@ -242,7 +244,7 @@ impl Layout<'_> {
                 }
             };
             if takes {
-                self.new.node_mut(wire.node).op = Box::new(fast);
+                self.new.node_mut(wire.node).op = Box::new(Own(fast));
                 if let Some(other) = other {
                     let other = self.blocks(other)?;
                     self.new.add_edge(other, InletId::new(wire.node, slot))?;

@@ -85,13 +85,14 @@ impl State {
 
     /// The place of a free shard, by the rules of [`Queue::lease`].
     fn free(&self, now: Instant, last: Option<&Lease>) -> Option<u64> {
-        let own = last.and_then(|last| self.free_beside(now, last));
+        if let Some(own) = last.and_then(|last| self.free_beside(now, last)) {
+            return Some(own);
+        }
         let held = self.leased.iter().filter_map(|place| self.shards.get(place)).filter(|w| !w.is_free(now));
         let busy: BTreeSet<_> = held.map(Waiting::chunk).collect();
         let mut free = self.shards.iter().filter(|(_, w)| w.is_free(now));
-        own.or_else(|| {
-            free.clone().find(|(_, w)| !busy.contains(&w.chunk())).or_else(|| free.next()).map(|(place, _)| *place)
-        })
+        let apart = free.clone().find(|(_, w)| !busy.contains(&w.chunk()));
+        apart.or_else(|| free.next()).map(|(place, _)| *place)
     }
 
     /// The first free shard of the chunk that `last` is of; these are neighbours.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::search::Search;
-use crate::engine::{Loss, Row};
+use crate::engine::{Loss, Row, Spent};
 use crate::error::Result;
 
 /// What is increased.
@@ -27,6 +27,42 @@ impl From<Objective> for Loss {
             Objective::Margin => Self::Margin,
             Objective::Dlr => Self::Dlr,
         }
+    }
+}
+
+/// Parameters of attacks that step from the clean point.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct Steps {
+    /// Number of steps.
+    #[schemars(range(min = 1, max = 10_000), extend("aliases" = ["max_iter", "n_iter"]))]
+    steps: u32,
+    /// Size of a step, in units of the input; eps / 4 if left out.
+    #[schemars(extend("exclusiveMinimum" = 0.0, "aliases" = ["alpha", "eps_step"]))]
+    step_size: Option<f64>,
+    /// What is increased: `ce` (cross-entropy), `margin` or `dlr`.
+    loss: Objective,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self { steps: 10, step_size: None, loss: Objective::Ce }
+    }
+}
+
+impl Steps {
+    /// Queries of one case, at most.
+    pub(super) const COST: &'static str = "steps + 1";
+
+    pub(super) fn cost(&self) -> Spent {
+        Spent { forward: 1, gradient: self.steps.into() }
+    }
+
+    /// Takes the steps from every case that is still open.
+    pub(super) fn walk(&self, search: &mut Search<'_>, momentum: f64) -> Result<()> {
+        let size = self.step_size.unwrap_or(search.eps() / 4.0);
+        let ascent = Ascent { loss: self.loss.into(), steps: self.steps, size, random_start: false, momentum };
+        ascent.walk(search, search.open(), 0)
     }
 }
 

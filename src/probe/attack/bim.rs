@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ascent::{Ascent, Objective};
+use super::ascent::Steps;
 use super::search::Search;
 use super::{Attack, Ball, Threat};
 use crate::engine::Spent;
@@ -13,25 +13,13 @@ use crate::probe::{Access, Probe};
 /// FGSM in small steps from the clean point: the basic iterative method.
 ///
 /// It is deterministic without a seed. PGD, which starts at random points, is the stronger of the two.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct Bim {
     #[serde(flatten)]
     ball: Ball,
-    /// Number of steps.
-    #[schemars(range(min = 1, max = 10_000), extend("aliases" = ["max_iter", "n_iter"]))]
-    steps: u32,
-    /// Size of a step, in units of the input; eps / 4 if left out.
-    #[schemars(extend("exclusiveMinimum" = 0.0, "aliases" = ["alpha", "eps_step"]))]
-    step_size: Option<f64>,
-    /// What is increased: `ce` (cross-entropy), `margin` or `dlr`.
-    loss: Objective,
-}
-
-impl Default for Bim {
-    fn default() -> Self {
-        Self { ball: Ball::default(), steps: 10, step_size: None, loss: Objective::Ce }
-    }
+    #[serde(flatten)]
+    steps: Steps,
 }
 
 impl Probe for Bim {
@@ -41,19 +29,17 @@ impl Probe for Bim {
 
 impl Attack for Bim {
     const ACCESSES: &'static [Access] = &[Access::Gradient];
-    const COST: &'static str = "steps + 1";
+    const COST: &'static str = Steps::COST;
 
     fn threat(&self) -> Threat {
         self.ball.threat()
     }
 
     fn cost(&self, _: u64) -> Spent {
-        Spent { forward: 1, gradient: self.steps.into() }
+        self.steps.cost()
     }
 
     fn perturb(&self, search: &mut Search<'_>) -> Result<()> {
-        let size = self.step_size.unwrap_or(search.eps() / 4.0);
-        let ascent = Ascent { loss: self.loss.into(), steps: self.steps, size, random_start: false, momentum: 0.0 };
-        ascent.walk(search, search.open(), 0)
+        self.steps.walk(search, 0.0)
     }
 }

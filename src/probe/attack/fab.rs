@@ -4,12 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::hyperplane::Plane;
-use super::search::{Search, Slope, argmax};
+use super::search::{Search, Slope};
 use super::{Attack, Nearest, Threat};
 use crate::engine::{Pull, Row, Spent, difference};
 use crate::error::Result;
 use crate::probe::{Access, Probe};
-use crate::tensor::Norm;
+use crate::tensor::{Norm, argmax};
 
 /// FAB: looks for the nearest boundary by projections onto linear models of it.
 ///
@@ -147,7 +147,7 @@ impl Fab {
             let scores = search.scores(&rows)?;
             for (point, scores) in points.iter_mut().zip(scores) {
                 let case = search.case(point.row.case);
-                if case.aim().reached(argmax(scores.into_iter())) {
+                if case.aim().reached(argmax(&scores)) {
                     point.row.x.iter_mut().zip(&case.x).for_each(|(x, clean)| *x = between(*clean, *x, self.beta));
                 }
             }

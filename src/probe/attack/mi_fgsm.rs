@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ascent::{Ascent, Objective};
+use super::ascent::Steps;
 use super::search::Search;
 use super::{Attack, Ball, Threat};
 use crate::engine::Spent;
@@ -18,22 +18,16 @@ use crate::probe::{Access, Probe};
 pub(super) struct MiFgsm {
     #[serde(flatten)]
     ball: Ball,
-    /// Number of steps.
-    #[schemars(range(min = 1, max = 10_000), extend("aliases" = ["max_iter", "n_iter"]))]
-    steps: u32,
-    /// Size of a step, in units of the input; eps / 4 if left out.
-    #[schemars(extend("exclusiveMinimum" = 0.0, "aliases" = ["alpha", "eps_step"]))]
-    step_size: Option<f64>,
+    #[serde(flatten)]
+    steps: Steps,
     /// Share of the earlier gradients' sum that goes on with each step.
     #[schemars(range(min = 0.0), extend("aliases" = ["decay"]))]
     momentum: f64,
-    /// What is increased: `ce` (cross-entropy), `margin` or `dlr`.
-    loss: Objective,
 }
 
 impl Default for MiFgsm {
     fn default() -> Self {
-        Self { ball: Ball::default(), steps: 10, step_size: None, momentum: 1.0, loss: Objective::Ce }
+        Self { ball: Ball::default(), steps: Steps::default(), momentum: 1.0 }
     }
 }
 
@@ -44,20 +38,17 @@ impl Probe for MiFgsm {
 
 impl Attack for MiFgsm {
     const ACCESSES: &'static [Access] = &[Access::Gradient];
-    const COST: &'static str = "steps + 1";
+    const COST: &'static str = Steps::COST;
 
     fn threat(&self) -> Threat {
         self.ball.threat()
     }
 
     fn cost(&self, _: u64) -> Spent {
-        Spent { forward: 1, gradient: self.steps.into() }
+        self.steps.cost()
     }
 
     fn perturb(&self, search: &mut Search<'_>) -> Result<()> {
-        let size = self.step_size.unwrap_or(search.eps() / 4.0);
-        let (loss, steps, momentum) = (self.loss.into(), self.steps, self.momentum);
-        let ascent = Ascent { loss, steps, size, random_start: false, momentum };
-        ascent.walk(search, search.open(), 0)
+        self.steps.walk(search, self.momentum)
     }
 }

@@ -5,7 +5,7 @@ use ndarray::Array2;
 use super::threat::Threat;
 use crate::engine::{Aim, Loss, Pull, Row, Spent, Target};
 use crate::error::Result;
-use crate::tensor::Rng;
+use crate::tensor::{Rng, argmax};
 
 /// A case under attack.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ impl Case {
 
     /// Whether its clean prediction is right.
     pub fn is_right(&self) -> bool {
-        self.right.contains(&argmax(self.scores.iter().map(|s| f64::from(*s))))
+        self.right.contains(&argmax(&self.scores))
     }
 }
 
@@ -289,7 +289,7 @@ impl<'a> Search<'a> {
     fn confirm(&mut self, rows: &[&Row], scores: &[Vec<f64>]) -> Result<()> {
         let mut broken = Vec::new();
         for (row, scores) in rows.iter().zip(scores) {
-            let promising = self.cases[row.case].aim().reached(argmax(scores.iter().copied())) && self.improves(row);
+            let promising = self.cases[row.case].aim().reached(argmax(scores)) && self.improves(row);
             if promising && self.target.affords(row.case) {
                 broken.push(*row);
             } else {
@@ -320,7 +320,7 @@ impl<'a> Search<'a> {
         for ((row, rounded), scores) in rounded.iter().zip(scores.rows()) {
             let case = &self.cases[row.case];
             let allowed = self.threat.allows(&rounded.x, &case.x, case.bounds);
-            if allowed && !self.states[row.case].on_grid && case.aim().reached(argmax(scores.iter().copied())) {
+            if allowed && !self.states[row.case].on_grid && case.aim().reached(argmax(&scores)) {
                 let distance = self.threat.norm.distance(&row.x, &case.x);
                 let state = &mut self.states[row.case];
                 (state.witness, state.on_grid) = (Some((row.x.clone(), distance)), true);
@@ -336,7 +336,7 @@ impl<'a> Search<'a> {
             return false;
         }
         let case = &self.cases[row.case];
-        let found = case.aim().reached(argmax(scores.iter().copied())) && self.improves(row);
+        let found = case.aim().reached(argmax(scores)) && self.improves(row);
         if !found {
             self.pass(row);
         } else if self.threat.eps.is_none() || !self.is_broken(row.case) {
@@ -366,9 +366,4 @@ impl<'a> Search<'a> {
         };
         states.into_iter().enumerate().map(candidate).collect()
     }
-}
-
-/// Index of the largest score; the first of equals.
-pub(super) fn argmax(scores: impl Iterator<Item = f64>) -> usize {
-    scores.enumerate().max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0))).map_or(0, |(i, _)| i)
 }

@@ -55,7 +55,7 @@ fn rules() -> Rules {
         .op::<Reduce>(reduction::reduce)
         .op::<Resize>(resize::resize)
         .op::<Softmax>(normalisation::softmax)
-        .op::<InOrder>(normalisation::softmax_in_order)
+        .op::<Own<InOrder>>(normalisation::softmax_in_order)
         .op::<RmsNorm>(normalisation::rms_norm)
         .op::<LstmEpilogue>(recurrent::lstm)
         .op::<GruEpilogue>(recurrent::gru)

@@ -17,7 +17,7 @@ pub(super) fn softmax(tape: &mut Tape, op: &Softmax) -> TractResult<Cotangents> 
     by_input(tape, SoftmaxAdjoint { lanes, log: matches!(op.kind, SoftmaxKind::LogSoftmax) })
 }
 
-pub(super) fn softmax_in_order(tape: &mut Tape, op: &InOrder) -> TractResult<Cotangents> {
+pub(super) fn softmax_in_order(tape: &mut Tape, Own(op): &Own<InOrder>) -> TractResult<Cotangents> {
     let lanes = Lanes { first: op.axis, last: op.axis };
     by_input(tape, SoftmaxAdjoint { lanes, log: op.log })
 }

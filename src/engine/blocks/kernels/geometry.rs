@@ -1,8 +1,8 @@
 //! Where a dense kernel reads and writes: everything in which stride, dilation, padding, the phases of a gradient and
 //! images read directly differ from each other.
 
-use super::Phase;
 use super::simd::LANES;
+use super::{Phase, gcd};
 
 /// A read beyond the map.
 pub(super) const OUTSIDE: u32 = u32::MAX;
@@ -195,8 +195,4 @@ impl Tiles {
 #[allow(clippy::cast_possible_truncation)]
 fn narrow(offset: usize) -> u32 {
     offset as u32
-}
-
-fn gcd(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { gcd(b, a % b) }
 }

@@ -32,7 +32,7 @@ mod transpose;
 pub(super) use blocked::{Blocked, Layout};
 pub(super) use epilogue::Epilogue;
 pub(super) use layout::{from_blocked, to_blocked};
-pub(super) use problem::Problem;
+pub(super) use problem::{FEW, Problem};
 pub(super) use simd::LANES;
 
-use crate::engine::ops::conv::{Phase, Span};
+use crate::engine::ops::conv::{Phase, Span, gcd};

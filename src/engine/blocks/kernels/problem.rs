@@ -9,8 +9,8 @@ use super::layout::Frame;
 use super::simd::{Isa, LANES};
 use super::{Span, pack};
 
-/// Channels up to which an image is read and written directly.
-const FEW: usize = 4;
+/// Channels up to which an image is read and written as it is.
+pub(in super::super) const FEW: usize = 4;
 
 /// What is convolved, with which weights.
 #[derive(Clone, Copy, Debug)]

@@ -86,7 +86,7 @@ impl Phase {
     }
 }
 
-fn gcd(a: usize, b: usize) -> usize {
+pub(in crate::engine) fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
