@@ -320,7 +320,7 @@ impl<'a> Search<'a> {
         for ((row, rounded), scores) in rounded.iter().zip(scores.rows()) {
             let case = &self.cases[row.case];
             let allowed = self.threat.allows(&rounded.x, &case.x, case.bounds);
-            if allowed && !self.states[row.case].on_grid && case.aim().reached(argmax(&scores)) {
+            if allowed && !self.states[row.case].on_grid && case.aim().reached(argmax(scores)) {
                 let distance = self.threat.norm.distance(&row.x, &case.x);
                 let state = &mut self.states[row.case];
                 (state.witness, state.on_grid) = (Some((row.x.clone(), distance)), true);
