@@ -1,5 +1,5 @@
-//! Adjoints of what works along lanes: softmax and the root-mean-square norm. Both sum in float64 from the first value to
-//! the last, so their bits depend neither on the place in memory nor on the rest of the batch.
+//! Adjoints of what works along lanes: softmax and the root-mean-square norm. Both sum in float64 and in one order, so their
+//! bits depend neither on the place in memory nor on the rest of the batch.
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::prelude::tract_linalg::element_wise::ElementWise;
@@ -20,7 +20,7 @@ impl Lanes {
         self,
         g: &Tensor,
         v: &Tensor,
-        visit: impl Fn(&mut [f64], &[f64]) -> TractResult<()>,
+        mut visit: impl FnMut(&mut [f64], &[f64]) -> TractResult<()>,
     ) -> TractResult<Tensor> {
         let shape = g.shape();
         ensure!(shape == v.shape(), "{shape:?} and {:?} differ", v.shape());
@@ -35,40 +35,79 @@ impl Lanes {
         let planes = gs.chunks_exact(length * inner).zip(vs.chunks_exact(length * inner));
         for ((gs, vs), out) in planes.zip(out.chunks_exact_mut(length * inner)) {
             for lane in 0..inner {
-                let values = gs[lane..].iter().step_by(inner).zip(vs[lane..].iter().step_by(inner));
-                for ((of_g, of_v), (g, v)) in of_g.iter_mut().zip(&mut of_v).zip(values) {
-                    (*of_g, *of_v) = (g.wide(), v.wide());
-                }
+                widen(&gs[lane..], inner, &mut of_g);
+                widen(&vs[lane..], inner, &mut of_v);
                 visit(&mut of_g, &of_v)?;
-                out[lane..].iter_mut().step_by(inner).zip(&of_g).for_each(|(out, g)| *out = T::of(*g));
+                if inner == 1 {
+                    out.iter_mut().zip(&of_g).for_each(|(out, g)| *out = T::of(*g));
+                } else {
+                    out[lane..].iter_mut().step_by(inner).zip(&of_g).for_each(|(out, g)| *out = T::of(*g));
+                }
             }
         }
         Tensor::from_shape(shape, &out)
     }
 }
 
+/// Every `step`-th value, as float64.
+fn widen<T: Real>(values: &[T], step: usize, into: &mut [f64]) {
+    if step == 1 {
+        into.iter_mut().zip(values).for_each(|(wide, value)| *wide = value.wide());
+    } else {
+        into.iter_mut().zip(values.iter().step_by(step)).for_each(|(wide, value)| *wide = value.wide());
+    }
+}
+
+/// Values that are looked at beside each other, so that one need not wait for the last.
+const SIDE: usize = 16;
+
+/// All values put together, in an order that depends on their number alone.
+pub(in crate::engine) fn fold<T: Copy>(values: &[T], start: T, with: impl Fn(T, T) -> T) -> T {
+    let (whole, rest) = values.as_chunks::<SIDE>();
+    let mut side = [start; SIDE];
+    for values in whole {
+        side.iter_mut().zip(values).for_each(|(side, value)| *side = with(*side, *value));
+    }
+    let whole = if whole.is_empty() { start } else { side.into_iter().fold(start, &with) };
+    rest.iter().fold(whole, |all, value| with(all, *value))
+}
+
+/// The sum of the products of two lanes.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let ((a, rest_of_a), (b, rest_of_b)) = (a.as_chunks::<SIDE>(), b.as_chunks::<SIDE>());
+    let mut sums = [0.0; SIDE];
+    for (a, b) in a.iter().zip(b) {
+        sums.iter_mut().zip(a).zip(b).for_each(|((sum, a), b)| *sum += a * b);
+    }
+    sums.iter().sum::<f64>() + rest_of_a.iter().zip(rest_of_b).map(|(a, b)| a * b).sum::<f64>()
+}
+
 /// The exponential of float64 values, or a faster one as good as float32 for what was float32 before.
 enum Exp {
     Wide,
-    Fast(Box<dyn ElementWise<f32>>),
+    /// With room to work in.
+    Fast(Box<dyn ElementWise<f32>>, Vec<f32>),
 }
 
 impl Exp {
     fn of<T: Real>() -> TractResult<Self> {
-        Ok(if T::datum_type() == f64::datum_type() { Self::Wide } else { Self::Fast(Func::Exp.ew_f32()?) })
+        Ok(if T::datum_type() == f64::datum_type() { Self::Wide } else { Self::Fast(Func::Exp.ew_f32()?, Vec::new()) })
     }
 
-    /// The exponentials of what the values lie below `top`.
+    /// The exponentials of how far the values lie below `top`.
     #[allow(clippy::cast_possible_truncation)]
-    fn below(&self, top: f64, values: &[f64]) -> TractResult<Vec<f64>> {
+    fn below(&mut self, top: f64, values: &[f64], exps: &mut Vec<f64>) -> TractResult<()> {
+        exps.clear();
         match self {
-            Self::Wide => Ok(values.iter().map(|v| (v - top).exp()).collect()),
-            Self::Fast(exp) => {
-                let mut below: Vec<f32> = values.iter().map(|v| (v - top) as f32).collect();
-                exp.run(&mut below)?;
-                Ok(below.into_iter().map(f64::from).collect())
+            Self::Wide => exps.extend(values.iter().map(|v| (v - top).exp())),
+            Self::Fast(exp, below) => {
+                below.clear();
+                below.extend(values.iter().map(|v| (v - top) as f32));
+                exp.run(below)?;
+                exps.extend(below.iter().map(|exp| f64::from(*exp)));
             }
         }
+        Ok(())
     }
 }
 
@@ -90,15 +129,14 @@ impl Kernel for SoftmaxAdjoint {
 
     fn run<T: Real>(&self, inputs: TVec<TValue>) -> TractResult<TVec<Tensor>> {
         let (g, x) = args_2!(inputs);
-        let exp = Exp::of::<T>()?;
+        let (mut exp, mut p) = (Exp::of::<T>()?, Vec::new());
         let pulled = self.lanes.each::<T>(&g, &x, |g, x| {
-            let top = x.iter().copied().fold(f64::MIN, f64::max);
-            let p = exp.below(top, x)?;
-            let sum: f64 = p.iter().sum();
-            let mean =
-                if self.log { g.iter().sum::<f64>() } else { g.iter().zip(&p).map(|(g, p)| g * p).sum::<f64>() / sum };
+            let top = fold(x, f64::MIN, |a, b| if b > a { b } else { a });
+            exp.below(top, x, &mut p)?;
+            let scale = fold(&p, 0.0, |a, b| a + b).recip();
+            let mean = scale * if self.log { fold(g, 0.0, |a, b| a + b) } else { dot(g, &p) };
             for (g, p) in g.iter_mut().zip(&p) {
-                *g = if self.log { *g - p / sum * mean } else { p / sum * (*g - mean) };
+                *g = if self.log { *g - p * mean } else { p * scale * (*g - mean) };
             }
             Ok(())
         })?;
@@ -125,8 +163,8 @@ impl Kernel for RmsNormAdjoint {
         let pulled = self.lanes.each::<T>(&g, &x, |g, x| {
             #[allow(clippy::cast_precision_loss)]
             let count = x.len() as f64;
-            let scale = (x.iter().map(|v| v * v).sum::<f64>() / count + self.eps).sqrt().recip();
-            let along = g.iter().zip(x).map(|(g, x)| g * x).sum::<f64>() / count * scale * scale;
+            let scale = (dot(x, x) / count + self.eps).sqrt().recip();
+            let along = dot(g, x) / count * scale * scale;
             g.iter_mut().zip(x).for_each(|(g, x)| *g = scale * (*g - x * along));
             Ok(())
         })?;
