@@ -1,5 +1,6 @@
 //! Floor 1: models. Nothing outside this folder names tract.
 
+mod activation;
 mod autodiff;
 mod blocks;
 mod declared;

@@ -13,7 +13,7 @@ use super::meaning::Labels;
 use super::onnx::{self, Axis, Graph};
 use super::ops::conv::adopt;
 use super::signature::{Input, Output, OutputKind, Signature, Task};
-use super::{blocks, preprocess, rows, softmax};
+use super::{activation, blocks, preprocess, rows, softmax};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Rng, Tensor, Tensors};
 
@@ -263,11 +263,17 @@ pub(super) fn compute_batch(graph: &Graph, inputs: &[Input]) -> Result<usize> {
 }
 
 fn plan(graph: &Graph, inputs: &[Input], shapes: &[Vec<usize>]) -> anyhow::Result<Plan> {
-    let mut typed = typed(graph, inputs, shapes, &[])?;
+    let typed = settled(typed(graph, inputs, shapes, &[])?)?;
+    blocks::lay(&typed, &[], usize::MAX)?.graph.into_optimized()?.into_runnable()
+}
+
+/// The graph decluttered, with operators of assay's own where tract's will not do.
+pub(super) fn settled(mut typed: tract::TypedModel) -> anyhow::Result<tract::TypedModel> {
     adopt::convolutions(&mut typed)?;
     let mut typed = typed.into_decluttered()?;
     softmax::settle(&mut typed)?;
-    blocks::lay(&typed, &[], usize::MAX)?.graph.into_optimized()?.into_runnable()
+    activation::settle(&mut typed)?;
+    Ok(typed)
 }
 
 /// The graph from probe space on, with the tensors `inner` as further outputs.

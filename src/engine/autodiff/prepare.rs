@@ -3,8 +3,7 @@
 use tract_onnx::prelude::{OutletId, TypedModel};
 
 use super::unroll;
-use crate::engine::ops::conv::adopt;
-use crate::engine::{Axis, Graph, Signature, model, softmax};
+use crate::engine::{Axis, Graph, Signature, model};
 use crate::error::{Error, Result};
 
 /// What is differentiated with respect to what, and how many rows go through at once.
@@ -68,9 +67,7 @@ impl Prepared {
         let inner = &asked.outputs[graph.outputs.len()..];
         let mut typed = model::typed(graph, &signature.inputs, &asked.shapes, inner)?;
         unroll::recurrences(&mut typed)?;
-        adopt::convolutions(&mut typed)?;
-        let mut typed = typed.into_decluttered()?;
-        softmax::settle(&mut typed)?;
+        let typed = model::settled(typed)?;
         let find = |name: &String| {
             let input = signature.inputs.iter().position(|i| i.name == *name).map(|i| typed.inputs[i]);
             let output = || asked.outputs.iter().position(|o| o == name).map(|i| typed.outputs[i]);

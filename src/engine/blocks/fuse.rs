@@ -1,26 +1,83 @@
-//! What a convolution does before it stores, in place of nodes behind it: a sum, an activation's bounds, a mask.
+//! What a convolution or a product does in place of nodes behind it: constants go into its weights and bias; a sum, an
+//! activation's bounds or a mask are done before a value is stored.
+
+use std::ops::Range;
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::math;
+use tract_onnx::tract_core::ops::nn::HardSwish;
 
-use super::convolution::Fast;
-use crate::engine::ops::Own;
+use super::fast::Fast;
+use super::kernels::Activation;
+use super::layout::Layout;
 use crate::engine::ops::pointwise::{Inside, Pointwise};
+use crate::engine::ops::{Own, concrete, slice};
 
-/// What a node asks of the convolution in front of it.
+/// A scale and a shift of each output; where there is none, of nothing.
+#[derive(Default)]
+pub(super) struct Affine {
+    scales: Vec<f32>,
+    shifts: Vec<f32>,
+}
+
+impl Affine {
+    pub(super) fn scale(&self, output: usize) -> f32 {
+        self.scales.get(output).copied().unwrap_or(1.0)
+    }
+
+    /// The output's value after it.
+    pub(super) fn of(&self, output: usize, value: f32) -> f32 {
+        value * self.scale(output) + self.shifts.get(output).copied().unwrap_or(0.0)
+    }
+
+    /// Takes in a sum or a product with constants of `outputs` outputs; `false` where the node is none. `axes` are those
+    /// of the node's output that its outputs lie along.
+    pub(super) fn take(&mut self, model: &TypedModel, node: &TypedNode, axes: &Range<usize>) -> TractResult<bool> {
+        let Some(TypedBinOp(op, None)) = node.op_as::<TypedBinOp>() else { return Ok(false) };
+        let constant = node.inputs.iter().find_map(|input| model.outlet_fact(*input).ok()?.konst.clone());
+        let Some(constant) = constant.filter(|k| k.datum_type() == f32::datum_type()) else { return Ok(false) };
+        let shape = concrete(&node.outputs[0].fact)?;
+        let outputs = shape[axes.clone()].iter().product();
+        let along = |(axis, length): (usize, &usize)| *length == if axes.contains(&axis) { shape[axis] } else { 1 };
+        let whole = constant.rank() == shape.len() && constant.shape().iter().enumerate().all(along);
+        if !whole && constant.len() != 1 {
+            return Ok(false);
+        }
+        let values = slice::<f32>(&constant)?.iter().copied().cycle().take(outputs);
+        self.scales.resize(outputs, 1.0);
+        self.shifts.resize(outputs, 0.0);
+        if op.is::<math::Add>() {
+            self.shifts.iter_mut().zip(values).for_each(|(shift, value)| *shift += value);
+        } else if op.is::<math::Mul>() {
+            for ((scale, shift), value) in self.scales.iter_mut().zip(&mut self.shifts).zip(values) {
+                *scale *= value;
+                *shift *= value;
+            }
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+}
+
+/// What a node asks of the convolution or product in front of it.
 pub(super) enum Follow {
     /// Adds the node's other input.
     Add(OutletId),
-    Clamp(f32, f32),
+    Activation(Activation),
     /// Lets values pass where the node's other input lies between.
     Mask(OutletId, f32, f32),
 }
 
 impl Follow {
-    /// What `node` does to its input `i`, if a convolution can do it.
+    /// What `node` does to its input `i`, if they can do it.
     #[allow(clippy::cast_possible_truncation)]
     pub(super) fn of(model: &TypedModel, node: &TypedNode, i: usize) -> TractResult<Option<Self>> {
+        if node.op_as::<ElementWiseOp>().is_some_and(|op| op.0.is::<HardSwish>()) {
+            return Ok(Some(Self::Activation(Activation::HardSwish)));
+        }
         let [_, _] = &*node.inputs else { return Ok(None) };
         let other = node.inputs[1 - i];
         if let Some(Own(Pointwise(Inside { max, bound }))) = node.op_as::<Own<Pointwise<Inside>>>() {
@@ -36,22 +93,28 @@ impl Follow {
         let Some(bound) = fact.konst.as_ref().filter(|k| k.len() == 1) else { return Ok(None) };
         let bound = bound.cast_to_scalar::<f32>()?;
         Ok(match () {
-            () if op.is::<math::Max>() => Some(Self::Clamp(bound, f32::INFINITY)),
-            () if op.is::<math::Min>() => Some(Self::Clamp(f32::NEG_INFINITY, bound)),
+            () if op.is::<math::Max>() => Some(Self::Activation(Activation::Clamp(bound, f32::INFINITY))),
+            () if op.is::<math::Min>() => Some(Self::Activation(Activation::Clamp(f32::NEG_INFINITY, bound))),
             () => None,
         })
     }
 }
 
 impl Fast {
-    /// Takes a clamp in; `false` where it cannot any more, since a convolution adds, then clamps, then masks.
-    pub(super) fn take_clamp(&mut self, low: f32, high: f32) -> bool {
-        let (own_low, own_high) = self.clamp.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
-        let both = (own_low.max(low), own_high.min(high));
-        // One bound after the other is both at once only where they leave something between.
-        let takes = self.mask.is_none() && both.0 <= both.1;
+    /// Takes an activation in; `false` where it cannot any more, since sums come first, then activations, then masks.
+    pub(super) fn take_activation(&mut self, activation: Activation) -> bool {
+        let both = match (self.activation, activation) {
+            (None, activation) => Some(activation),
+            // One bound after the other is both at once only where they leave something between.
+            (Some(Activation::Clamp(own_low, own_high)), Activation::Clamp(low, high)) => {
+                let both = (own_low.max(low), own_high.min(high));
+                (both.0 <= both.1).then_some(Activation::Clamp(both.0, both.1))
+            }
+            _ => None,
+        };
+        let takes = self.mask.is_none() && both.is_some();
         if takes {
-            self.clamp = Some(both);
+            self.activation = both;
         }
         takes
     }
@@ -64,5 +127,91 @@ impl Fast {
             self.mask = Some((own_low.max(low), own_high.min(high)));
         }
         takes
+    }
+}
+
+impl Layout<'_> {
+    /// Wires it in place of a node and of those `behind`.
+    pub(super) fn wire_fast(
+        &mut self,
+        node: &TypedNode,
+        fast: Fast,
+        x: OutletId,
+        behind: &[usize],
+    ) -> TractResult<bool> {
+        let gives_blocks = fast.gives_blocks;
+        let wire = self.new.wire_node(&node.name, Own(fast), &[x])?[0];
+        let last = behind.last().copied().unwrap_or(node.id);
+        if gives_blocks { &mut self.blocks } else { &mut self.plain }.insert(last.into(), wire);
+        self.done.extend(behind);
+        Ok(true)
+    }
+
+    /// The sums and products with constants behind a node that nobody else reads, along these axes of its output.
+    pub(super) fn constants(&self, node: &TypedNode, axes: &Range<usize>) -> TractResult<(Affine, Vec<usize>)> {
+        let (mut after, mut behind) = (Affine::default(), Vec::new());
+        let mut last = node.id;
+        while let Some(next) = self.lone_successor(last.into()) {
+            if self.shape(next.id.into())? != self.shape(last.into())? || !after.take(self.old, next, axes)? {
+                break;
+            }
+            last = next.id;
+            behind.push(last);
+        }
+        Ok((after, behind))
+    }
+
+    /// The only node that reads an outlet.
+    fn lone_successor(&self, outlet: OutletId) -> Option<&TypedNode> {
+        match &*self.old.node(outlet.node).outputs[outlet.slot].successors {
+            [lone] if !self.old.outputs.contains(&outlet) => Some(self.old.node(lone.node)),
+            _ => None,
+        }
+    }
+
+    /// Lets the convolution or product in front of a node do its work, if nobody else wants what it gives without.
+    pub(super) fn fuse(&mut self, node: &TypedNode) -> TractResult<bool> {
+        for (i, input) in node.inputs.iter().enumerate() {
+            if self.lone_successor(*input).is_none() {
+                continue;
+            }
+            let (blocks, plain) = (self.blocks.get(input).copied(), self.plain.get(input).copied());
+            let ((Some(wire), None) | (None, Some(wire))) = (blocks, plain) else { continue };
+            let Some(Own(mut fast)) = self.new.node(wire.node).op_as::<Own<Fast>>().cloned() else { continue };
+            let Some(follow) = Follow::of(self.old, node, i)? else { continue };
+            if self.take(&mut fast, wire.node, follow)? {
+                self.new.node_mut(wire.node).op = Box::new(Own(fast));
+                if blocks.is_some() { &mut self.blocks } else { &mut self.plain }.insert(node.id.into(), wire);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Gives `fast`, the operator of a node of the new graph, something more to do.
+    fn take(&mut self, fast: &mut Fast, id: usize, follow: Follow) -> TractResult<bool> {
+        let slot = self.new.node(id).inputs.len();
+        let (takes, other) = match follow {
+            Follow::Add(other) if !fast.add && fast.activation.is_none() && fast.mask.is_none() => {
+                fast.add = true;
+                (true, Some(self.laid(other, fast)?))
+            }
+            Follow::Add(_) => (false, None),
+            Follow::Activation(activation) => (fast.take_activation(activation), None),
+            Follow::Mask(other, low, high) => {
+                let other = self.laid(other, fast)?;
+                let same = fast.mask.is_some() && self.new.node(id).inputs.last() == Some(&other);
+                (fast.take_mask(low, high, same), Some(other).filter(|_| !same))
+            }
+        };
+        if let Some(other) = other.filter(|_| takes) {
+            self.new.add_edge(other, InletId::new(id, slot))?;
+        }
+        Ok(takes)
+    }
+
+    /// An outlet of the old graph in the layout of what `fast` gives.
+    fn laid(&mut self, outlet: OutletId, fast: &Fast) -> TractResult<OutletId> {
+        if fast.gives_blocks { self.blocks(outlet) } else { self.plain(outlet) }
     }
 }

@@ -1,18 +1,17 @@
 //! The rewriting: every node once, in order, on blocks where it can.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::array::MultiBroadcastTo;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cnn::MaxPool;
+use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
-use tract_onnx::tract_core::ops::nn::Reduce;
+use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 
-use super::channels::PerChannel;
-use super::convolution::Fast;
+use super::channels::{PerChannel, PlaneSum};
 use super::copies::{FromBlocks, ToBlocks};
-use super::fuse::Follow;
 use super::pool::{MaxBlocks, MaxBlocksAdjoint, Pool};
 use super::{LANES, blocked};
 use crate::engine::ops::conv::Conv;
@@ -30,13 +29,14 @@ pub(in crate::engine) struct Laid {
 /// and outputs from number `free` on may leave in blocks.
 pub(in crate::engine) fn lay(model: &TypedModel, given: &[bool], free: usize) -> TractResult<Laid> {
     let new = TypedModel { symbols: model.symbols.clone(), ..TypedModel::default() };
-    let mut layout = Layout { old: model, new, plain: HashMap::new(), blocks: HashMap::new() };
+    let mut layout = Layout { old: model, new, plain: HashMap::new(), blocks: HashMap::new(), done: HashSet::new() };
     for (i, source) in model.inputs.iter().enumerate() {
         layout.source(*source, given.get(i).copied().unwrap_or(false))?;
     }
     for id in model.eval_order()? {
         let node = model.node(id);
-        if !model.inputs.contains(&id.into()) && !layout.on_blocks(node)? {
+        let done = layout.done.contains(&id) || model.inputs.contains(&id.into());
+        if !done && !layout.fast(node)? {
             layout.as_it_is(node)?;
         }
     }
@@ -52,12 +52,14 @@ pub(in crate::engine) fn lay(model: &TypedModel, given: &[bool], free: usize) ->
     Ok(Laid { graph, blocks })
 }
 
-struct Layout<'m> {
-    old: &'m TypedModel,
-    new: TypedModel,
+pub(super) struct Layout<'m> {
+    pub(super) old: &'m TypedModel,
+    pub(super) new: TypedModel,
     /// Outlets of the new graph by those of the old one, as they are and in blocks; some are known in both ways.
-    plain: HashMap<OutletId, OutletId>,
-    blocks: HashMap<OutletId, OutletId>,
+    pub(super) plain: HashMap<OutletId, OutletId>,
+    pub(super) blocks: HashMap<OutletId, OutletId>,
+    /// Nodes that others do the work of.
+    pub(super) done: HashSet<usize>,
 }
 
 impl Layout<'_> {
@@ -78,7 +80,7 @@ impl Layout<'_> {
     }
 
     /// An outlet of the old graph as it was.
-    fn plain(&mut self, outlet: OutletId) -> TractResult<OutletId> {
+    pub(super) fn plain(&mut self, outlet: OutletId) -> TractResult<OutletId> {
         if let Some(known) = self.plain.get(&outlet) {
             return Ok(*known);
         }
@@ -91,7 +93,7 @@ impl Layout<'_> {
     }
 
     /// An outlet of the old graph in blocks; a constant of one number in five axes.
-    fn blocks(&mut self, outlet: OutletId) -> TractResult<OutletId> {
+    pub(super) fn blocks(&mut self, outlet: OutletId) -> TractResult<OutletId> {
         if let Some(known) = self.blocks.get(&outlet) {
             return Ok(*known);
         }
@@ -110,7 +112,7 @@ impl Layout<'_> {
         Ok(blocks)
     }
 
-    fn shape(&self, outlet: OutletId) -> TractResult<TVec<usize>> {
+    pub(super) fn shape(&self, outlet: OutletId) -> TractResult<TVec<usize>> {
         concrete(self.old.outlet_fact(outlet)?)
     }
 
@@ -118,6 +120,14 @@ impl Layout<'_> {
     fn fits(&self, outlet: OutletId) -> TractResult<bool> {
         let fact = self.old.outlet_fact(outlet)?;
         Ok(fact.datum_type == f32::datum_type() && fact.rank() == 4)
+    }
+
+    /// Wires the node in a faster way, if there is one.
+    fn fast(&mut self, node: &TypedNode) -> TractResult<bool> {
+        if let Some(product) = node.op_as::<EinSum>() {
+            return self.product(node, product);
+        }
+        Ok(self.on_blocks(node)? || self.fuse(node)?)
     }
 
     /// Wires the node on blocks; `false` if it cannot be, or not with profit.
@@ -141,6 +151,9 @@ impl Layout<'_> {
             return self.pointwise(node, &whole);
         }
         if let Some(reduce) = node.op_as::<Reduce>() {
+            if *reduce.axes == [2, 3] && reduce.reducer == Reducer::Sum {
+                return self.wire(node, Own(PlaneSum));
+            }
             let within = reduce.axes.iter().all(|axis| matches!(axis, 2 | 3));
             return if within { self.wire(node, node.op.clone()) } else { Ok(false) };
         }
@@ -165,20 +178,6 @@ impl Layout<'_> {
         let inputs = inputs.iter().map(|input| self.blocks(*input)).collect::<TractResult<TVec<_>>>()?;
         let wire = self.new.wire_node(&node.name, op, &inputs)?[0];
         self.blocks.insert(node.id.into(), wire);
-        Ok(true)
-    }
-
-    fn convolution(&mut self, node: &TypedNode, conv: &Conv) -> TractResult<bool> {
-        let [x, kernel, bias] = *node.inputs else { return Ok(false) };
-        let constants = (self.old.outlet_fact(kernel)?.konst.clone(), self.old.outlet_fact(bias)?.konst.clone());
-        let (Some(kernel), Some(bias)) = constants else { return Ok(false) };
-        let shape = self.shape(x)?;
-        let blocks = self.blocks.contains_key(&x) || Fast::wants_blocks(&shape);
-        let Some(fast) = Fast::new(conv, &shape, &kernel, &bias, blocks)? else { return Ok(false) };
-        let gives_blocks = fast.gives_blocks();
-        let x = if blocks { self.blocks(x)? } else { self.plain(x)? };
-        let wire = self.new.wire_node(&node.name, Own(fast), &[x])?[0];
-        if gives_blocks { &mut self.blocks } else { &mut self.plain }.insert(node.id.into(), wire);
         Ok(true)
     }
 
@@ -217,42 +216,5 @@ impl Layout<'_> {
             () if *of_b == *whole && a_channel(&of_a) => self.wire_on(&[b, a], node, Own(op)),
             () => Ok(false),
         }
-    }
-
-    /// Lets the convolution in front of a node do its work, if nobody else wants what it gives without.
-    fn fuse(&mut self, node: &TypedNode) -> TractResult<bool> {
-        for (i, input) in node.inputs.iter().enumerate() {
-            let lone = self.old.node(input.node).outputs[input.slot].successors.len() == 1;
-            let alone = lone && !self.old.outputs.contains(input) && !self.plain.contains_key(input);
-            let Some(wire) = self.blocks.get(input).copied().filter(|_| alone) else { continue };
-            let Some(mut fast) = self.new.node(wire.node).op_as::<Own<Fast>>().map(|Own(fast)| fast.clone()) else {
-                continue;
-            };
-            let Some(follow) = Follow::of(self.old, node, i)? else { continue };
-            let slot = self.new.node(wire.node).inputs.len();
-            let (takes, other) = match follow {
-                Follow::Add(other) if !fast.add && fast.clamp.is_none() && fast.mask.is_none() => {
-                    fast.add = true;
-                    (true, Some(other))
-                }
-                Follow::Add(_) => (false, None),
-                Follow::Clamp(low, high) => (fast.take_clamp(low, high), None),
-                Follow::Mask(other, low, high) => {
-                    let known = self.blocks(other)?;
-                    let same = fast.mask.is_some() && self.new.node(wire.node).inputs.last() == Some(&known);
-                    (fast.take_mask(low, high, same), Some(other).filter(|_| !same))
-                }
-            };
-            if takes {
-                self.new.node_mut(wire.node).op = Box::new(Own(fast));
-                if let Some(other) = other {
-                    let other = self.blocks(other)?;
-                    self.new.add_edge(other, InletId::new(wire.node, slot))?;
-                }
-                self.blocks.insert(node.id.into(), wire);
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }

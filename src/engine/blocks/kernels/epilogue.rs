@@ -2,20 +2,37 @@
 
 use super::simd::{Simd, unroll};
 
-/// In this order: a sum, the bounds of an activation, and the gate of a gradient. Slices have the layout of the output.
+/// What a network does to a value behind a convolution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in super::super) enum Activation {
+    /// To the lowest and highest value: `ReLU` is `(0, inf)`, `ReLU6` `(0, 6)`. What is not a number stays so.
+    Clamp(f32, f32),
+    /// `x min(max(x / 6 + 1 / 2, 0), 1)` (Howard and others 2019, arXiv:1905.02244).
+    HardSwish,
+}
+
+impl Activation {
+    fn of(self, x: f32) -> f32 {
+        match self {
+            Self::Clamp(low, high) => x.clamp(low, high),
+            Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+        }
+    }
+}
+
+/// In this order: a sum, an activation, and the gate of a gradient. Slices have the layout of the output.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in super::super) struct Epilogue<'a> {
     /// Added to the convolution: the other arm of a residual block.
     pub(in super::super) add: Option<&'a [f32]>,
-    /// Lowest and highest value: `ReLU` is `(0, inf)`, `ReLU6` `(0, 6)`. What is not a number stays so.
-    pub(in super::super) clamp: Option<(f32, f32)>,
+    pub(in super::super) activation: Option<Activation>,
     /// The value is kept only where the mask lies strictly between two bounds, as a cotangent passes an activation
     /// whose output was the mask.
     pub(in super::super) mask: Option<(&'a [f32], f32, f32)>,
 }
 
 impl<'a> Epilogue<'a> {
-    pub(super) const NONE: Self = Self { add: None, clamp: None, mask: None };
+    pub(in super::super) const NONE: Self = Self { add: None, activation: None, mask: None };
 
     /// # Panics
     /// Where a slice has another length than the output.
@@ -38,10 +55,8 @@ impl<'a> Epilogue<'a> {
         if let Some(add) = self.add {
             y.iter_mut().zip(add).for_each(|(y, add)| *y += add);
         }
-        if let Some((low, high)) = self.clamp {
-            for y in y.iter_mut() {
-                *y = y.clamp(low, high);
-            }
+        if let Some(activation) = self.activation {
+            y.iter_mut().for_each(|y| *y = activation.of(*y));
         }
         if let Some((mask, low, high)) = self.mask {
             y.iter_mut().zip(mask).filter(|(_, m)| !(low < **m && **m < high)).for_each(|(y, _)| *y = 0.0);
@@ -59,13 +74,24 @@ impl<'a> Epilogue<'a> {
             if let Some(add) = self.add {
                 unroll!(P, j => sums[j] = S::add(sums[j], S::load(add.as_ptr().add(at[j]))));
             }
-            if let Some((low, high)) = self.clamp {
-                let least = S::splat(low);
-                unroll!(P, j => sums[j] = S::max(least, sums[j]));
-                if high < f32::INFINITY {
-                    let most = S::splat(high);
-                    unroll!(P, j => sums[j] = S::min(most, sums[j]));
+            match self.activation {
+                Some(Activation::Clamp(low, high)) => {
+                    let least = S::splat(low);
+                    unroll!(P, j => sums[j] = S::max(least, sums[j]));
+                    if high < f32::INFINITY {
+                        let most = S::splat(high);
+                        unroll!(P, j => sums[j] = S::min(most, sums[j]));
+                    }
                 }
+                Some(Activation::HardSwish) => {
+                    let (sixth, half) = (S::splat(1.0 / 6.0), S::splat(0.5));
+                    let (zero, one) = (S::splat(0.0), S::splat(1.0));
+                    unroll!(P, j => {
+                        let gate = S::min(one, S::max(zero, S::fma(sums[j], sixth, half)));
+                        sums[j] = S::fma(sums[j], gate, zero);
+                    });
+                }
+                None => {}
             }
             if let Some((mask, low, high)) = self.mask {
                 unroll!(P, j => sums[j] = S::keep(sums[j], S::load(mask.as_ptr().add(at[j])), low, high));

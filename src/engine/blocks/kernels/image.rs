@@ -1,12 +1,13 @@
 //! The gradient that goes back to an image: few output channels, written as NCHW.
 //!
 //! A vector of output channels would be nearly empty. So it holds the channels of several neighbouring pixels: a
-//! convolution whose stride steps over them, under a kernel wide enough for all, whose lanes are copied out.
+//! convolution whose stride steps over them, under a kernel wide enough for all, whose lanes are copied out. Where the
+//! forward convolution took large patches apart, as vision transformers do, several vectors hold the pixels of one.
 
 use super::Span;
 use super::simd::LANES;
 
-/// A vector holds `[rows, columns, channels]` of a patch of pixels.
+/// A vector, or several, hold `[rows, columns, channels]` of a patch of pixels.
 pub(super) struct Lanes {
     patch: [usize; 2],
     channels: usize,
@@ -15,7 +16,7 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// The patch of fewest products per pixel; None for a stride, or where no patch fits.
+    /// The patch of fewest products per pixel; None for a stride.
     pub(super) fn new(spans: [Span; 2], channels: usize) -> Option<Self> {
         if spans.iter().any(|span| span.stride != 1) {
             return None;
@@ -29,7 +30,8 @@ impl Lanes {
             let [rows, columns] = lanes.spans(spans);
             rows.kernel * columns.kernel * rows.output * columns.output
         };
-        patches.filter(fits).min_by_key(cost).map(|patch| Self { patch, channels, size })
+        let patch = patches.filter(fits).min_by_key(cost).unwrap_or(spans.map(|span| span.spread));
+        Some(Self { patch, channels, size })
     }
 
     /// Channels of the widened convolution.
@@ -85,6 +87,9 @@ impl Lanes {
 
     /// Vectors of patches to NCHW.
     pub(super) fn scatter(&self, x: &[f32], y: &mut [f32]) {
+        if self.count() > LANES {
+            return self.scatter_large(x, y);
+        }
         let ([height, width], [rows, columns]) = (self.size, self.patch);
         let (down, along) = (height.div_ceil(rows), width.div_ceil(columns));
         for (x, y) in x.chunks_exact(down * along * LANES).zip(y.chunks_exact_mut(self.sample())) {
@@ -101,6 +106,25 @@ impl Lanes {
                             y.iter_mut().zip(x[first..].iter().step_by(self.channels)).for_each(|(y, x)| *y = *x);
                         }
                     }
+                }
+            }
+        }
+    }
+
+    /// The same where a patch takes several vectors, `[blocks, rows, columns, 16]`.
+    fn scatter_large(&self, x: &[f32], y: &mut [f32]) {
+        let ([height, width], [rows, columns]) = (self.size, self.patch);
+        let (down, along) = (height.div_ceil(rows), width.div_ceil(columns));
+        let block = down * along * LANES;
+        let samples = x.chunks_exact(block * self.count().div_ceil(LANES));
+        for (x, y) in samples.zip(y.chunks_exact_mut(self.sample())) {
+            for (row, y) in y.chunks_exact_mut(width).enumerate() {
+                let (channel, row) = (row / height, row % height);
+                let lane = |column| (row % rows * columns + column) * self.channels + channel;
+                let places: Vec<usize> = (0..columns).map(|j| lane(j) / LANES * block + lane(j) % LANES).collect();
+                for (patch, y) in y.chunks_mut(columns).enumerate() {
+                    let x = &x[(row / rows * along + patch) * LANES..];
+                    y.iter_mut().zip(&places).for_each(|(y, place)| *y = x[*place]);
                 }
             }
         }

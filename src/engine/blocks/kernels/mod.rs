@@ -22,6 +22,7 @@ mod image;
 mod layout;
 mod pack;
 mod problem;
+mod product;
 mod row;
 mod simd;
 #[cfg(test)]
@@ -30,9 +31,10 @@ mod tile;
 mod transpose;
 
 pub(super) use blocked::{Blocked, Layout};
-pub(super) use epilogue::Epilogue;
+pub(super) use epilogue::{Activation, Epilogue};
 pub(super) use layout::{from_blocked, to_blocked};
 pub(super) use problem::{FEW, Problem};
+pub(super) use product::{Matrix, Product};
 pub(super) use simd::LANES;
 
 use crate::engine::ops::conv::{Phase, Span, gcd};

@@ -61,6 +61,9 @@ pub(super) trait Simd: Copy {
     /// Accumulators of a dense tile, blocks of output channels by pixels: as many as leave registers for the operands.
     const BLOCKS: usize;
     const PIXELS: usize;
+    /// The same for few rows of a product, where weights are met once and loads count.
+    const FEW_BLOCKS: usize;
+    const FEW_PIXELS: usize;
     /// Accumulators of a depthwise tile: pixels in a row.
     const RUN: usize;
     unsafe fn splat(x: f32) -> Self::V;
@@ -92,6 +95,8 @@ pub(super) mod x86 {
         type V = __m512;
         const BLOCKS: usize = 2;
         const PIXELS: usize = 14;
+        const FEW_BLOCKS: usize = 4;
+        const FEW_PIXELS: usize = 4;
         const RUN: usize = 7;
         #[inline(always)] unsafe fn splat(x: f32) -> Self::V { unsafe { _mm512_set1_ps(x) } }
         #[inline(always)] unsafe fn load(p: *const f32) -> Self::V { unsafe { _mm512_loadu_ps(p) } }
@@ -115,6 +120,8 @@ pub(super) mod x86 {
         type V = [__m256; 2];
         const BLOCKS: usize = 1;
         const PIXELS: usize = 6;
+        const FEW_BLOCKS: usize = 2;
+        const FEW_PIXELS: usize = 2;
         const RUN: usize = 4;
         #[inline(always)] unsafe fn splat(x: f32) -> Self::V { unsafe { [_mm256_set1_ps(x); 2] } }
         #[inline(always)] unsafe fn load(p: *const f32) -> Self::V { unsafe { [_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8))] } }
@@ -158,6 +165,8 @@ impl Simd for Portable {
     type V = [f32; LANES];
     const BLOCKS: usize = 1;
     const PIXELS: usize = 2;
+    const FEW_BLOCKS: usize = 1;
+    const FEW_PIXELS: usize = 1;
     const RUN: usize = 2;
     #[inline(always)] unsafe fn splat(x: f32) -> Self::V { [x; LANES] }
     #[inline(always)] unsafe fn load(p: *const f32) -> Self::V {

@@ -4,9 +4,10 @@
 
 use super::Span;
 use super::blocked::{Blocked, Layout};
-use super::epilogue::Epilogue;
+use super::epilogue::{Activation, Epilogue};
 use super::layout::{from_blocked, to_blocked};
 use super::problem::Problem;
+use super::product::{Matrix, Product};
 use super::simd::Isa;
 
 /// A small generator of numbers, whose quality does not matter.
@@ -259,16 +260,67 @@ fn epilogues_add_then_clamp_then_mask() {
             let (add, mask) = (rng.values(bare.len()), rng.values(bare.len()));
             let epilogue = Epilogue {
                 add: (rng.pick(0, 1) == 0).then_some(&add),
-                clamp: (rng.pick(0, 1) == 0).then_some((0.0, 1.5)),
+                activation: [None, Some(Activation::Clamp(0.0, 1.5)), Some(Activation::HardSwish)][rng.pick(0, 2)],
                 mask: (rng.pick(0, 1) == 0).then_some((&mask, -0.5, 0.5)),
             };
             let y = case.run(isa, &x, Layout::Plain, to, &epilogue);
             for (i, y) in y.iter().enumerate() {
-                let mut value = bare[i] + epilogue.add.map_or(0.0, |add| add[i]);
-                value = epilogue.clamp.map_or(value, |(low, high)| value.clamp(low, high));
+                let sum = bare[i] + epilogue.add.map_or(0.0, |add| add[i]);
+                let value = match epilogue.activation {
+                    Some(Activation::Clamp(low, high)) => sum.clamp(low, high),
+                    Some(Activation::HardSwish) => sum * (sum / 6.0 + 0.5).clamp(0.0, 1.0),
+                    None => sum,
+                };
                 let kept = epilogue.mask.is_none_or(|(mask, low, high)| low < mask[i] && mask[i] < high);
-                // Zeros may differ in their sign.
-                assert_eq!(*y, if kept { value } else { 0.0 }, "{isa:?} {seed}");
+                // Zeros may differ in their sign, and the gate of a swish in its last bits.
+                let expected = if kept { value } else { 0.0 };
+                let swish = epilogue.activation == Some(Activation::HardSwish);
+                let most = if swish { 2e-7 * sum.abs() } else { 0.0 };
+                assert!((y - expected).abs() <= most, "{y} for {expected} on {isa:?}, {seed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn products_agree_with_the_definition_whatever_their_layout() {
+    for seed in 0..300 {
+        let mut rng = Rng(seed ^ 0x9a7d);
+        let (rows, depth, outputs) = (rng.pick(1, 40), rng.pick(1, 70), rng.pick(1, 70));
+        let (x, weights, bias) = (rng.values(rows * depth), rng.values(depth * outputs), rng.values(outputs));
+        let mut expected = (Vec::new(), Vec::new());
+        for (i, n) in (0..rows).flat_map(|i| (0..outputs).map(move |n| (i, n))) {
+            let terms = (0..depth).map(|k| f64::from(x[i * depth + k]) * f64::from(weights[k * outputs + n]));
+            expected.0.push(terms.clone().sum::<f64>() + f64::from(bias[n]));
+            expected.1.push(terms.map(f64::abs).sum::<f64>() + f64::from(bias[n].abs()));
+        }
+        let turned = |values: &[f32], columns: usize| -> Vec<f32> {
+            (0..values.len())
+                .map(|i| values[i % (values.len() / columns) * columns + i / (values.len() / columns)])
+                .collect()
+        };
+        let (add, to) = (rng.values(rows * outputs), outputs + rng.pick(0, 20));
+        for isa in Isa::all() {
+            let mut product = Product::on(isa, depth, &bias, |k, n| weights[k * outputs + n]).unwrap();
+            let mut y = vec![f32::NAN; rows * outputs];
+            product.run(&x, &mut y, &Epilogue::NONE);
+            close(&y, &expected, &(isa, rows, depth, outputs, seed));
+            for (i, y) in y.chunks_exact(outputs).enumerate() {
+                let mut alone = vec![f32::NAN; outputs];
+                product.run(&x[i * depth..][..depth], &mut alone, &Epilogue::NONE);
+                assert!(bits(&alone) == bits(y), "row {i} of {rows}, {isa:?}, {seed}");
+            }
+            let mut added = vec![f32::NAN; rows * outputs];
+            product.run(&x, &mut added, &Epilogue { add: Some(&add), ..Epilogue::NONE });
+            assert!(added.iter().zip(y.iter().zip(&add)).all(|(sum, (y, add))| *sum == y + add), "{isa:?} {seed}");
+            // The same matrices, both turned, into rows with gaps.
+            let (x, weights) = (turned(&x, depth), turned(&weights, outputs));
+            let mut gaps = vec![7.0; (rows - 1) * to + outputs];
+            product.pack(Matrix { values: &weights, count: outputs, steps: [depth, 1] }, 1.0);
+            product.multiply(Matrix { values: &x, count: rows, steps: [1, rows] }, &mut gaps, to, &Epilogue::NONE);
+            for (i, row) in gaps.chunks(to).enumerate() {
+                assert!(bits(&row[..outputs]) == bits(&y[i * outputs..][..outputs]), "{isa:?} {seed}");
+                assert!(row[outputs..].iter().all(|gap| *gap == 7.0), "{isa:?} {seed}");
             }
         }
     }
@@ -281,7 +333,7 @@ fn what_is_not_a_number_stays_so() {
     let mut x = vec![0.0; length(case.input, Layout::Plain)];
     x.fill(f32::NAN);
     for isa in Isa::all() {
-        let epilogue = Epilogue { clamp: Some((0.0, 6.0)), ..Epilogue::NONE };
+        let epilogue = Epilogue { activation: Some(Activation::Clamp(0.0, 6.0)), ..Epilogue::NONE };
         let y = case.run(isa, &x, Layout::Plain, Layout::Plain, &epilogue);
         assert!(y.iter().any(|y| y.is_nan()));
     }
