@@ -94,6 +94,57 @@ async fn a_case_is_judged_again_to_the_bit() {
     assert!(status.message().contains("which one is meant of clean, gaussian_noise?"), "{}", status.message());
 }
 
+/// The bytes of an artifact.
+async fn read(channel: &Channel, name: &str) -> Vec<u8> {
+    let request = pb::ReadArtifactRequest { name: name.to_owned(), offset: 0 };
+    let mut stream = JobServiceClient::new(channel.clone()).read_artifact(request).await.unwrap().into_inner();
+    let mut bytes = Vec::new();
+    while let Some(response) = stream.message().await.unwrap() {
+        bytes.extend(response.data);
+    }
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_attack_finds_its_witnesses_again_to_the_bit() {
+    const CASES: usize = 2;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "2");
+    let channel = server.channel().await;
+    let (model, suite) = (model(&channel, MODEL, "").await.unwrap(), suite(&channel, digits(CASES)).await.unwrap());
+    // AutoAttack has no budget; its members are here.
+    let names = assay::probe::attack::ATTACKS.iter().map(|attack| attack.manual.name);
+    let checks: Vec<String> = names
+        .filter(|name| *name != "auto_attack")
+        .map(|name| match name {
+            "cw" | "deepfool" | "fab" => format!("{name}:query_budget=60"),
+            _ => format!("{name}:eps=0.2,query_budget=60"),
+        })
+        .collect();
+    let checks: Vec<&str> = checks.iter().map(String::as_str).collect();
+    let spec = pb::JobSpec { artifacts: true, ..spec(&model.name, &suite.name, &checks) };
+    let job = create(&channel, spec, "").await.unwrap();
+    let (verdicts, _, done) = follow(&channel, &job.name, "", usize::MAX).await;
+    assert!(done && verdicts.len() == CASES * checks.len());
+    let mut jobs = JobServiceClient::new(channel.clone());
+    let request = pb::ListArtifactsRequest { name: job.name.clone() };
+    let artifacts = jobs.list_artifacts(request).await.unwrap().into_inner().artifacts;
+    for (index, check) in checks.iter().enumerate() {
+        for case in 0..CASES {
+            let (name, case_id) = (job.name.clone(), case.to_string());
+            let request = pb::ReplayCaseRequest { name, case_id, check: (*check).to_owned(), include_arrays: true };
+            let again = jobs.replay_case(request).await.unwrap().into_inner();
+            assert!(again.identical, "{check} of {case}");
+            // Cases lie in the artifacts of their shards.
+            let holds = |a: &&pb::Artifact| (a.first_case..a.first_case + a.shape[0]).contains(&(case as u64));
+            let own = artifacts.iter().filter(|a| a.check_index as usize == index && a.array == "x_adv").find(holds);
+            let (own, witness) = (own.unwrap(), &again.arrays["x_adv"].data);
+            let at = (case - usize::try_from(own.first_case).unwrap()) * witness.len();
+            assert!(*witness == read(&channel, &own.name).await[at..][..witness.len()], "{check} of {case}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_validated_job_says_what_it_would_take() {
     let folder = tempfile::tempdir().unwrap();
