@@ -24,16 +24,20 @@ fn swished(model: &TypedModel, outlet: OutletId) -> TractResult<Option<OutletId>
     if model.outlet_fact(outlet)?.datum_type != f32::datum_type() {
         return Ok(None);
     }
-    let outer = Line::back(model, outlet, None)?;
-    let Some([a, b]) = operands::<math::Mul>(model, outer.of) else { return Ok(None) };
+    // What others see of the way is not to be put away.
+    let seen = |on_the_way: OutletId| on_the_way != outlet && model.outputs.contains(&on_the_way);
+    let trail = Trail { model, seen: &seen };
+    let outer = trail.back(outlet, None)?;
+    let Some([a, b]) = trail.operands::<math::Mul>(outer.of) else { return Ok(None) };
     for (x, gate) in [(a, b), (b, a)] {
-        let gate = Line::back(model, gate, None)?;
-        let Some((inner, low, high)) = clamped(model, gate.of)? else { continue };
-        let inner = Line::back(model, inner, Some(x))?;
+        let gate = trail.back(gate, None)?;
+        let Some((inner, low, high)) = trail.clamped(gate.of)? else { continue };
+        let inner = trail.back(inner, Some(x))?;
         let scale = outer.scale * gate.scale;
         let found = [inner.scale * scale, inner.shift * scale, low * scale, high * scale, outer.shift, gate.shift];
         let is = found.iter().zip([1.0 / 6.0, 0.5, 0.0, 1.0, 0.0, 0.0]).all(|(found, is)| (found - is).abs() < 1e-6);
-        if inner.of == x && is {
+        // Under a negative scale the bounds would change places.
+        if inner.of == x && is && scale > 0.0 {
             return Ok(Some(x));
         }
     }
@@ -47,51 +51,57 @@ struct Line {
     shift: f64,
 }
 
-impl Line {
-    /// Back through sums and products with a number, no further than to `end`.
-    fn back(model: &TypedModel, outlet: OutletId, end: Option<OutletId>) -> TractResult<Self> {
-        let mut line = Self { of: outlet, scale: 1.0, shift: 0.0 };
+/// The way back through a graph, along outlets that nobody else is to see.
+struct Trail<'m> {
+    model: &'m TypedModel,
+    seen: &'m dyn Fn(OutletId) -> bool,
+}
+
+impl Trail<'_> {
+    /// Through sums and products with a number, no further than to `end`.
+    fn back(&self, outlet: OutletId, end: Option<OutletId>) -> TractResult<Line> {
+        let mut line = Line { of: outlet, scale: 1.0, shift: 0.0 };
         loop {
             if end == Some(line.of) {
                 return Ok(line);
             }
-            if let Some((inner, number)) = with_number::<math::Mul>(model, line.of)? {
+            if let Some((inner, number)) = self.with_number::<math::Mul>(line.of)? {
                 (line.of, line.scale) = (inner, line.scale * number);
-            } else if let Some((inner, number)) = with_number::<math::Add>(model, line.of)? {
+            } else if let Some((inner, number)) = self.with_number::<math::Add>(line.of)? {
                 (line.of, line.shift) = (inner, line.shift + line.scale * number);
             } else {
                 return Ok(line);
             }
         }
     }
-}
 
-/// What lies within which bounds at an outlet.
-fn clamped(model: &TypedModel, outlet: OutletId) -> TractResult<Option<(OutletId, f64, f64)>> {
-    if let Some((below, high)) = with_number::<math::Min>(model, outlet)? {
-        return Ok(with_number::<math::Max>(model, below)?.map(|(inner, low)| (inner, low, high)));
-    }
-    let Some((above, low)) = with_number::<math::Max>(model, outlet)? else { return Ok(None) };
-    Ok(with_number::<math::Min>(model, above)?.map(|(inner, high)| (inner, low, high)))
-}
-
-/// The operands of an operator of two.
-fn operands<O: BinMiniOp>(model: &TypedModel, outlet: OutletId) -> Option<[OutletId; 2]> {
-    let node = model.node(outlet.node);
-    let is = node.op_as::<TypedBinOp>().is_some_and(|op| op.0.is::<O>());
-    <[OutletId; 2]>::try_from(&*node.inputs).ok().filter(|_| is)
-}
-
-/// The operand that is no constant and the number that is the other.
-fn with_number<O: BinMiniOp>(model: &TypedModel, outlet: OutletId) -> TractResult<Option<(OutletId, f64)>> {
-    let Some([a, b]) = operands::<O>(model, outlet) else { return Ok(None) };
-    for (x, number) in [(a, b), (b, a)] {
-        let number = model.outlet_fact(number)?.konst.as_ref().filter(|k| k.len() == 1);
-        if let (Some(number), None) = (number, &model.outlet_fact(x)?.konst) {
-            return Ok(Some((x, number.cast_to_scalar::<f64>()?)));
+    /// What lies within which bounds at an outlet.
+    fn clamped(&self, outlet: OutletId) -> TractResult<Option<(OutletId, f64, f64)>> {
+        if let Some((below, high)) = self.with_number::<math::Min>(outlet)? {
+            return Ok(self.with_number::<math::Max>(below)?.map(|(inner, low)| (inner, low, high)));
         }
+        let Some((above, low)) = self.with_number::<math::Max>(outlet)? else { return Ok(None) };
+        Ok(self.with_number::<math::Min>(above)?.map(|(inner, high)| (inner, low, high)))
     }
-    Ok(None)
+
+    /// The operands of an operator of two.
+    fn operands<O: BinMiniOp>(&self, outlet: OutletId) -> Option<[OutletId; 2]> {
+        let node = self.model.node(outlet.node);
+        let is = node.op_as::<TypedBinOp>().is_some_and(|op| op.0.is::<O>()) && !(self.seen)(outlet);
+        <[OutletId; 2]>::try_from(&*node.inputs).ok().filter(|_| is)
+    }
+
+    /// The operand that is no constant and the number that is the other.
+    fn with_number<O: BinMiniOp>(&self, outlet: OutletId) -> TractResult<Option<(OutletId, f64)>> {
+        let Some([a, b]) = self.operands::<O>(outlet) else { return Ok(None) };
+        for (x, number) in [(a, b), (b, a)] {
+            let number = self.model.outlet_fact(number)?.konst.as_ref().filter(|k| k.len() == 1);
+            if let (Some(number), None) = (number, &self.model.outlet_fact(x)?.konst) {
+                return Ok(Some((x, number.cast_to_scalar::<f64>()?)));
+            }
+        }
+        Ok(None)
+    }
 }
 
 #[cfg(test)]
@@ -120,12 +130,24 @@ mod tests {
     }
 
     #[test]
+    fn what_somebody_else_sees_stays() {
+        for name in ["add", "max", "min", "product"] {
+            let mut model = written_out(3.0, 6.0, 1.0 / 6.0);
+            let seen = model.node_by_name(name).unwrap().id;
+            model.outputs.push(seen.into());
+            settle(&mut model).unwrap();
+            assert!(model.nodes.iter().all(|node| node.op.name() != "HardSwish"), "{name}: {model}");
+        }
+    }
+
+    #[test]
     fn a_hard_swish_is_put_together_again_and_nothing_else() {
         for (shift, high, scale, is) in [
             (3.0, 6.0, 1.0 / 6.0, true),
             (3.0, 6.0, 1.0 / 5.0, false),
             (2.0, 6.0, 1.0 / 6.0, false),
             (3.0, 5.0, 1.0 / 6.0, false),
+            (3.0, -6.0, -1.0 / 6.0, false),
         ] {
             let plain = written_out(shift, high, scale);
             let mut settled = plain.clone();

@@ -18,7 +18,7 @@ fn wants_blocks(x: &[usize]) -> bool {
 impl Fast {
     /// The convolution of an `x` of this shape, and of what comes of it, `after`; `blocks` says whether it comes in
     /// blocks. `None` where the kernels do not serve.
-    pub(super) fn convolution(
+    fn convolution(
         conv: &Conv,
         x: &[usize],
         [kernel, bias]: [&Tensor; 2],
@@ -30,8 +30,8 @@ impl Fast {
         let [from, to] =
             [blocks, outputs > FEW].map(|b| if b { kernels::Layout::Blocked } else { kernels::Layout::Plain });
         let mut weights = slice::<f32>(kernel)?.to_vec();
-        let each = weights.len() / outputs;
-        weights.chunks_mut(each.max(1)).enumerate().for_each(|(i, w)| w.iter_mut().for_each(|w| *w *= after.scale(i)));
+        let each = weights.len().checked_div(outputs).unwrap_or(0).max(1);
+        weights.chunks_mut(each).enumerate().for_each(|(i, w)| w.iter_mut().for_each(|w| *w *= after.scale(i)));
         let bias: Vec<f32> = slice::<f32>(bias)?.iter().enumerate().map(|(i, b)| after.of(i, *b)).collect();
         let (spans, input) = ([*rows, *columns], [*channels, *height, *width]);
         let problem = Problem { spans, groups: conv.groups, input, outputs, kernel: &weights, bias: &bias };

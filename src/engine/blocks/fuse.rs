@@ -15,7 +15,7 @@ use super::layout::Layout;
 use crate::engine::ops::pointwise::{Inside, Pointwise};
 use crate::engine::ops::{Own, concrete, slice};
 
-/// A scale and a shift of each output; where there is none, of nothing.
+/// A scale and a shift of each output; by default 1 and 0.
 #[derive(Default)]
 pub(super) struct Affine {
     scales: Vec<f32>,
@@ -27,34 +27,37 @@ impl Affine {
         self.scales.get(output).copied().unwrap_or(1.0)
     }
 
-    /// The output's value after it.
-    pub(super) fn of(&self, output: usize, value: f32) -> f32 {
-        value * self.scale(output) + self.shifts.get(output).copied().unwrap_or(0.0)
+    pub(super) fn shift(&self, output: usize) -> f32 {
+        self.shifts.get(output).copied().unwrap_or(0.0)
     }
 
-    /// Takes in a sum or a product with constants of `outputs` outputs; `false` where the node is none. `axes` are those
-    /// of the node's output that its outputs lie along.
-    pub(super) fn take(&mut self, model: &TypedModel, node: &TypedNode, axes: &Range<usize>) -> TractResult<bool> {
+    /// The output's value after it.
+    pub(super) fn of(&self, output: usize, value: f32) -> f32 {
+        value * self.scale(output) + self.shift(output)
+    }
+
+    /// Takes in a sum or a product with constants; `false` where the node is none. `axes` are those of the node's output
+    /// that its outputs lie along.
+    fn take(&mut self, model: &TypedModel, node: &TypedNode, axes: &Range<usize>) -> TractResult<bool> {
         let Some(TypedBinOp(op, None)) = node.op_as::<TypedBinOp>() else { return Ok(false) };
         let constant = node.inputs.iter().find_map(|input| model.outlet_fact(*input).ok()?.konst.clone());
         let Some(constant) = constant.filter(|k| k.datum_type() == f32::datum_type()) else { return Ok(false) };
         let shape = concrete(&node.outputs[0].fact)?;
-        let outputs = shape[axes.clone()].iter().product();
         let along = |(axis, length): (usize, &usize)| *length == if axes.contains(&axis) { shape[axis] } else { 1 };
         let whole = constant.rank() == shape.len() && constant.shape().iter().enumerate().all(along);
-        if !whole && constant.len() != 1 {
+        let fits = whole || constant.len() == 1;
+        if !fits || !slice::<f32>(&constant)?.iter().all(|value| value.is_finite()) {
             return Ok(false);
         }
+        let outputs = shape[axes.clone()].iter().product();
         let values = slice::<f32>(&constant)?.iter().copied().cycle().take(outputs);
-        self.scales.resize(outputs, 1.0);
-        self.shifts.resize(outputs, 0.0);
-        if op.is::<math::Add>() {
-            self.shifts.iter_mut().zip(values).for_each(|(shift, value)| *shift += value);
+        // A second sum may be there to round what the first one made large.
+        if op.is::<math::Add>() && self.shifts.is_empty() {
+            self.shifts = values.collect();
         } else if op.is::<math::Mul>() {
-            for ((scale, shift), value) in self.scales.iter_mut().zip(&mut self.shifts).zip(values) {
-                *scale *= value;
-                *shift *= value;
-            }
+            self.scales.resize(outputs, 1.0);
+            self.scales.iter_mut().zip(values.clone()).for_each(|(scale, value)| *scale *= value);
+            self.shifts.iter_mut().zip(values).for_each(|(shift, value)| *shift *= value);
         } else {
             return Ok(false);
         }
@@ -63,7 +66,7 @@ impl Affine {
 }
 
 /// What a node asks of the convolution or product in front of it.
-pub(super) enum Follow {
+enum Follow {
     /// Adds the node's other input.
     Add(OutletId),
     Activation(Activation),
@@ -74,7 +77,7 @@ pub(super) enum Follow {
 impl Follow {
     /// What `node` does to its input `i`, if they can do it.
     #[allow(clippy::cast_possible_truncation)]
-    pub(super) fn of(model: &TypedModel, node: &TypedNode, i: usize) -> TractResult<Option<Self>> {
+    fn of(model: &TypedModel, node: &TypedNode, i: usize) -> TractResult<Option<Self>> {
         if node.op_as::<ElementWiseOp>().is_some_and(|op| op.0.is::<HardSwish>()) {
             return Ok(Some(Self::Activation(Activation::HardSwish)));
         }
@@ -92,6 +95,9 @@ impl Follow {
         }
         let Some(bound) = fact.konst.as_ref().filter(|k| k.len() == 1) else { return Ok(None) };
         let bound = bound.cast_to_scalar::<f32>()?;
+        if bound.is_nan() {
+            return Ok(None);
+        }
         Ok(match () {
             () if op.is::<math::Max>() => Some(Self::Activation(Activation::Clamp(bound, f32::INFINITY))),
             () if op.is::<math::Min>() => Some(Self::Activation(Activation::Clamp(f32::NEG_INFINITY, bound))),
@@ -102,7 +108,7 @@ impl Follow {
 
 impl Fast {
     /// Takes an activation in; `false` where it cannot any more, since sums come first, then activations, then masks.
-    pub(super) fn take_activation(&mut self, activation: Activation) -> bool {
+    fn take_activation(&mut self, activation: Activation) -> bool {
         let both = match (self.activation, activation) {
             (None, activation) => Some(activation),
             // One bound after the other is both at once only where they leave something between.
@@ -120,7 +126,7 @@ impl Fast {
     }
 
     /// The same for a mask, which may narrow one that is the `same`.
-    pub(super) fn take_mask(&mut self, low: f32, high: f32, same: bool) -> bool {
+    fn take_mask(&mut self, low: f32, high: f32, same: bool) -> bool {
         let takes = self.mask.is_none() || same;
         if takes {
             let (own_low, own_high) = self.mask.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
@@ -152,7 +158,8 @@ impl Layout<'_> {
         let (mut after, mut behind) = (Affine::default(), Vec::new());
         let mut last = node.id;
         while let Some(next) = self.lone_successor(last.into()) {
-            if self.shape(next.id.into())? != self.shape(last.into())? || !after.take(self.old, next, axes)? {
+            let same = next.outputs[0].fact.shape == self.old.outlet_fact(last.into())?.shape;
+            if !same || !after.take(self.old, next, axes)? {
                 break;
             }
             last = next.id;
@@ -179,7 +186,7 @@ impl Layout<'_> {
             let ((Some(wire), None) | (None, Some(wire))) = (blocks, plain) else { continue };
             let Some(Own(mut fast)) = self.new.node(wire.node).op_as::<Own<Fast>>().cloned() else { continue };
             let Some(follow) = Follow::of(self.old, node, i)? else { continue };
-            if self.take(&mut fast, wire.node, follow)? {
+            if self.give(&mut fast, wire.node, follow)? {
                 self.new.node_mut(wire.node).op = Box::new(Own(fast));
                 if blocks.is_some() { &mut self.blocks } else { &mut self.plain }.insert(node.id.into(), wire);
                 return Ok(true);
@@ -189,29 +196,26 @@ impl Layout<'_> {
     }
 
     /// Gives `fast`, the operator of a node of the new graph, something more to do.
-    fn take(&mut self, fast: &mut Fast, id: usize, follow: Follow) -> TractResult<bool> {
-        let slot = self.new.node(id).inputs.len();
+    fn give(&mut self, fast: &mut Fast, id: usize, follow: Follow) -> TractResult<bool> {
+        let inputs = &self.new.node(id).inputs;
+        let (slot, last) = (inputs.len(), inputs.last().copied());
         let (takes, other) = match follow {
             Follow::Add(other) if !fast.add && fast.activation.is_none() && fast.mask.is_none() => {
                 fast.add = true;
-                (true, Some(self.laid(other, fast)?))
+                (true, Some(other))
             }
             Follow::Add(_) => (false, None),
             Follow::Activation(activation) => (fast.take_activation(activation), None),
             Follow::Mask(other, low, high) => {
-                let other = self.laid(other, fast)?;
-                let same = fast.mask.is_some() && self.new.node(id).inputs.last() == Some(&other);
+                let known = if fast.gives_blocks { self.blocks.get(&other) } else { self.plain.get(&other) };
+                let same = fast.mask.is_some() && known.copied() == last;
                 (fast.take_mask(low, high, same), Some(other).filter(|_| !same))
             }
         };
         if let Some(other) = other.filter(|_| takes) {
+            let other = if fast.gives_blocks { self.blocks(other)? } else { self.plain(other)? };
             self.new.add_edge(other, InletId::new(id, slot))?;
         }
         Ok(takes)
-    }
-
-    /// An outlet of the old graph in the layout of what `fast` gives.
-    fn laid(&mut self, outlet: OutletId, fast: &Fast) -> TractResult<OutletId> {
-        if fast.gives_blocks { self.blocks(outlet) } else { self.plain(outlet) }
     }
 }

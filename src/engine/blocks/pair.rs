@@ -12,7 +12,7 @@ use crate::engine::ops::{Kernel, Own, Real, slice};
 /// Inputs: both factors. For each place along the axes that all share, a product of two matrices as they lie in memory,
 /// into one whose columns lie side by side.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Pair {
+struct Pair {
     /// Which input has the rows of the output.
     left: usize,
     /// Rows, depth and columns.
@@ -33,7 +33,7 @@ pub(super) struct Pair {
 
 impl Pair {
     /// `None` where it is not made of such products.
-    pub(super) fn of(op: &EinSum, inputs: [&[usize]; 2], y: &[usize]) -> Option<Self> {
+    fn of(op: &EinSum, inputs: [&[usize]; 2], y: &[usize]) -> Option<Self> {
         (0..2).find_map(|left| {
             let shapes = [inputs[left], inputs[1 - left], y];
             Self::with(left, &places(op, left, shapes)?, shapes)
@@ -65,13 +65,15 @@ impl Pair {
             starts = starts.iter().flat_map(next).collect();
         }
         let length = |place: Option<&Place>| place.map_or(1, |place| place.length);
-        let steps = |place: Option<&Place>, of: usize| place.map_or(0, |place| step(place, of));
+        // An axis that is not there is one of length 1, whose step counts for nothing.
+        let steps = |place: Option<&Place>, of: usize| place.map_or(1, |place| step(place, of));
+        Product::fits(steps(row, 2).max(length(column))).then_some(())?;
         Some(Self {
             left,
             size: [length(row), length(depth), length(column)],
             rows: [steps(row, 0), steps(depth, 0)],
             columns: [steps(column, 1), steps(depth, 1)],
-            to: steps(row, 2),
+            to: steps(row, 2).max(length(column)),
             starts: Arc::new(starts),
             shape: shapes[2].into(),
             scale: 1.0,
@@ -80,8 +82,8 @@ impl Pair {
     }
 
     /// Takes in what happens to every element of the output.
-    pub(super) fn take(&mut self, after: &Affine) {
-        (self.scale, self.shift) = (after.scale(0), after.of(0, 0.0));
+    fn take(&mut self, after: &Affine) {
+        (self.scale, self.shift) = (after.scale(0), after.shift(0));
     }
 }
 
@@ -103,8 +105,7 @@ impl Kernel for Pair {
         let mut plain = y.try_as_plain_ram_mut()?;
         let into = plain.as_slice_mut::<f32>()?;
         let [rows, depth, columns] = self.size;
-        let bias = vec![self.shift; columns];
-        let Some(mut product) = Product::new(depth, &bias, |_, _| 0.0) else { return Ok(tvec![y]) };
+        let mut product = Product::blank(depth, columns, self.shift);
         for [of_left, of_right, of_y] in self.starts.iter() {
             product.pack(Matrix { values: &right[*of_right..], steps: self.columns, count: columns }, self.scale);
             let x = Matrix { values: &left[*of_left..], steps: self.rows, count: rows };

@@ -27,7 +27,8 @@ pub(super) fn places(op: &EinSum, first: usize, shapes: [&[usize]; 3]) -> Option
         let at = all.map(|at| at.first().copied());
         let mut lengths = at.iter().zip(shapes).filter_map(|(at, shape)| at.map(|at| shape[at]));
         let length = lengths.next()?;
-        lengths.all(|other| other == length).then_some(())?;
+        // Of nothing there is nothing to multiply.
+        (length != 0 && lengths.all(|other| other == length)).then_some(())?;
         if length != 1 {
             places.push(Place { length, at });
         }
@@ -37,16 +38,16 @@ pub(super) fn places(op: &EinSum, first: usize, shapes: [&[usize]; 3]) -> Option
 
 /// A product that is one of rows as they lie in memory: the axes of `x` that are kept, then those that are summed over,
 /// and in the output the kept ones, then the constant's.
-pub(super) struct Rows {
+struct Rows {
     depth: Vec<usize>,
     outputs: Vec<usize>,
     /// The first axis of the output that is the constant's.
-    pub(super) first: usize,
+    first: usize,
 }
 
 impl Rows {
     /// `None` where it is none, for `x` in this slot.
-    pub(super) fn of(op: &EinSum, slot: usize, x: &[usize], constant: &Tensor, y: &[usize]) -> Option<Self> {
+    fn of(op: &EinSum, slot: usize, x: &[usize], constant: &Tensor, y: &[usize]) -> Option<Self> {
         let places = places(op, slot, [x, constant.shape(), y])?;
         let sorted = |kind: [bool; 3], by: usize| {
             let mut of_kind: Vec<&Place> =
@@ -70,24 +71,19 @@ impl Rows {
         };
         rows.then(|| Self { depth: offsets(&depth), outputs: offsets(&outputs), first })
     }
-
-    /// Outputs of a row.
-    pub(super) fn outputs(&self) -> usize {
-        self.outputs.len()
-    }
 }
 
 impl Fast {
     /// The product, into an output of this shape, and what comes of it, `after`.
-    pub(super) fn product(
-        rows: &Rows,
-        constant: &Tensor,
-        shape: &[usize],
-        after: &Affine,
-    ) -> TractResult<Option<Self>> {
+    fn product(rows: &Rows, constant: &Tensor, shape: &[usize], after: &Affine) -> TractResult<Option<Self>> {
         let weights = slice::<f32>(constant)?;
-        let bias: Vec<f32> = (0..rows.outputs()).map(|n| after.of(n, 0.0)).collect();
+        let bias: Vec<f32> = (0..rows.outputs.len()).map(|n| after.shift(n)).collect();
         let weight = |k: usize, n: usize| weights[rows.depth[k] + rows.outputs[n]] * after.scale(n);
+        // Folded, a scale may be too much for a weight.
+        let all = (0..rows.depth.len()).flat_map(|k| (0..bias.len()).map(move |n| (k, n)));
+        if !all.map(|(k, n)| weight(k, n)).all(f32::is_finite) {
+            return Ok(None);
+        }
         let Some(product) = Product::new(rows.depth.len(), &bias, weight) else { return Ok(None) };
         let work = shape.iter().product::<usize>() * rows.depth.len();
         let (way, shape) = (Arc::new(Way::Product(product)), shape.into());
@@ -99,6 +95,12 @@ impl Layout<'_> {
     /// A product with a constant, or of two tensors.
     pub(super) fn product(&mut self, node: &TypedNode, op: &EinSum) -> TractResult<bool> {
         let [a, b] = *node.inputs else { return Ok(false) };
+        for outlet in [a, b, node.id.into()] {
+            let fact = self.old.outlet_fact(outlet)?;
+            if fact.datum_type != f32::datum_type() || !fact.is_plain() || !fact.shape.is_concrete() {
+                return Ok(false);
+            }
+        }
         let constants = [a, b].map(|input| self.old.outlet_fact(input).ok()?.konst.clone());
         let (constant, x, slot) = match constants {
             [None, Some(constant)] => (constant, a, 0),

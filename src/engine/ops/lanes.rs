@@ -1,5 +1,5 @@
-//! Adjoints of what works along lanes: softmax and the root-mean-square norm. Both sum in float64 and in one order, so their
-//! bits depend neither on the place in memory nor on the rest of the batch.
+//! Adjoints of what works along lanes: softmax and the root-mean-square norm. Both sum in float64 and in one order, so
+//! their bits depend neither on the place in memory nor on the rest of the batch.
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::prelude::tract_linalg::element_wise::ElementWise;

@@ -2,7 +2,7 @@
 
 use super::simd::{Simd, unroll};
 
-/// What a network does to a value behind a convolution.
+/// What a network does to a value behind a convolution or product.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in super::super) enum Activation {
     /// To the lowest and highest value: `ReLU` is `(0, inf)`, `ReLU6` `(0, 6)`. What is not a number stays so.
@@ -11,11 +11,14 @@ pub(in super::super) enum Activation {
     HardSwish,
 }
 
+const SIXTH: f32 = 1.0 / 6.0;
+
 impl Activation {
+    /// With the bits that [`Epilogue::store`] gives, which multiplies and adds one after the other too.
     fn of(self, x: f32) -> f32 {
         match self {
             Self::Clamp(low, high) => x.clamp(low, high),
-            Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+            Self::HardSwish => x * (x * SIXTH + 0.5).clamp(0.0, 1.0),
         }
     }
 }
@@ -23,7 +26,7 @@ impl Activation {
 /// In this order: a sum, an activation, and the gate of a gradient. Slices have the layout of the output.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in super::super) struct Epilogue<'a> {
-    /// Added to the convolution: the other arm of a residual block.
+    /// Added to what was computed: the other arm of a residual block.
     pub(in super::super) add: Option<&'a [f32]>,
     pub(in super::super) activation: Option<Activation>,
     /// The value is kept only where the mask lies strictly between two bounds, as a cotangent passes an activation
@@ -84,11 +87,11 @@ impl<'a> Epilogue<'a> {
                     }
                 }
                 Some(Activation::HardSwish) => {
-                    let (sixth, half) = (S::splat(1.0 / 6.0), S::splat(0.5));
+                    let (sixth, half) = (S::splat(SIXTH), S::splat(0.5));
                     let (zero, one) = (S::splat(0.0), S::splat(1.0));
                     unroll!(P, j => {
-                        let gate = S::min(one, S::max(zero, S::fma(sums[j], sixth, half)));
-                        sums[j] = S::fma(sums[j], gate, zero);
+                        let gate = S::add(S::mul(sums[j], sixth), half);
+                        sums[j] = S::mul(sums[j], S::min(one, S::max(zero, gate)));
                     });
                 }
                 None => {}

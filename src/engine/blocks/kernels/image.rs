@@ -7,6 +7,9 @@
 use super::Span;
 use super::simd::LANES;
 
+/// Lanes of a patch, at most.
+const LARGEST: usize = 4096;
+
 /// A vector, or several, hold `[rows, columns, channels]` of a patch of pixels.
 pub(super) struct Lanes {
     patch: [usize; 2],
@@ -16,7 +19,7 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// The patch of fewest products per pixel; None for a stride.
+    /// The patch of fewest products per pixel; None for a stride, or where no patch fits.
     pub(super) fn new(spans: [Span; 2], channels: usize) -> Option<Self> {
         if spans.iter().any(|span| span.stride != 1) {
             return None;
@@ -30,7 +33,11 @@ impl Lanes {
             let [rows, columns] = lanes.spans(spans);
             rows.kernel * columns.kernel * rows.output * columns.output
         };
-        let patch = patches.filter(fits).min_by_key(cost).unwrap_or(spans.map(|span| span.spread));
+        // A patch of several vectors, where the forward convolution left no pixel out.
+        let large = spans.map(|span| span.spread);
+        let whole = spans.iter().all(|span| span.kernel >= span.spread);
+        let few = large[0].saturating_mul(large[1]).saturating_mul(channels) <= LARGEST;
+        let patch = patches.filter(fits).min_by_key(cost).or((whole && few).then_some(large))?;
         Some(Self { patch, channels, size })
     }
 

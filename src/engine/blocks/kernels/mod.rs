@@ -1,4 +1,4 @@
-//! Convolutions of float32 over two axes, fast: plain functions of slices, which know nothing of graphs.
+//! Convolutions of float32 over two axes and products of matrices, fast: plain functions of slices, which know nothing of graphs.
 //!
 //! A [`Problem`] becomes a [`Blocked`], with its weights packed and its geometry settled, which then runs on batches of any
 //! size. Every output is one chain of fused multiplications and additions (bias, then block, tap, channel), so that a

@@ -46,7 +46,7 @@ impl Problem<'_> {
         let (kernel, bias) = (lanes.kernel(spans, kernel), lanes.bias(bias));
         let (spans, outputs) = (lanes.spans(spans), lanes.count());
         let widened = Problem { spans, outputs, kernel: &kernel, bias: &bias, ..*self };
-        let blocked = widened.dense(isa, from, Layout::Blocked)?;
+        let Some(blocked) = widened.dense(isa, from, Layout::Blocked) else { return self.dense(isa, from, to) };
         let y = [lanes.sample(), blocked.y[1]];
         Some(Blocked { y, exit: Exit::Lanes(lanes), ..blocked })
     }

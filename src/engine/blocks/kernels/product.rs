@@ -69,9 +69,23 @@ impl Product {
     }
 
     pub(super) fn on(isa: Isa, depth: usize, bias: &[f32], weight: impl Fn(usize, usize) -> f32) -> Option<Self> {
-        let weights = (depth > 0 && !bias.is_empty())
+        let weights = (depth > 0 && !bias.is_empty() && Self::fits(bias.len()))
             .then(|| pack::dense(bias.len(), depth, 1, |output, _, k| weight(k, output)))?;
         Some(Self { isa, depth, outputs: bias.len(), weights, bias: pack::bias(bias) })
+    }
+
+    /// One without weights yet, `depth` and `outputs` more than none and [`Self::fits`] seen; every output begins at
+    /// `shift`.
+    pub(in super::super) fn blank(depth: usize, outputs: usize, shift: f32) -> Self {
+        let weights = Aligned::zeros(outputs.div_ceil(LANES) * depth * LANES);
+        Self { isa: Isa::best(), depth, outputs, weights, bias: pack::bias(&vec![shift; outputs]) }
+    }
+
+    /// Whether rows may lie so far apart: the offsets of a tile's are narrow.
+    pub(in super::super) fn fits(to: usize) -> bool {
+        to.checked_next_multiple_of(LANES)
+            .and_then(|to| to.checked_mul(LANES))
+            .is_some_and(|to| u32::try_from(to).is_ok())
     }
 
     /// Packs other weights, whose columns are these vectors, times `scale`.
@@ -105,7 +119,7 @@ impl Product {
     pub(in super::super) fn multiply(&self, x: Matrix<'_>, y: &mut [f32], to: usize, epilogue: &Epilogue<'_>) {
         let y = if x.count == 0 { return } else { &mut y[..(x.count - 1) * to + self.outputs] };
         assert!(x.fits(self.depth) && (to >= self.outputs || x.count == 1), "rows lie in their slices");
-        assert!(u32::try_from(to * LANES).is_ok(), "the offsets of a tile's rows are narrow");
+        assert!(Self::fits(to.max(self.outputs)), "the offsets of a tile's rows are narrow");
         epilogue.check(y.len());
         // SAFETY: rows and outputs lie in their slices, and the epilogue was checked.
         unsafe { run(self.isa, self, x, y, to, epilogue) }
@@ -119,7 +133,7 @@ impl Product {
 
 dispatch!(
     /// # Safety
-    /// The rows lie in their slice, and `y` has as many of `outputs` floats; the epilogue fits it.
+    /// The rows lie in their slice, and in `y` as many of `outputs` floats, `to` from one to the next; the epilogue fits it.
     run = cut[BLOCKS, PIXELS, FEW_BLOCKS, FEW_PIXELS](product: &Product, x: Matrix<'_>, y: &mut [f32], to: usize, epilogue: &Epilogue<'_>)
 );
 
@@ -156,11 +170,15 @@ unsafe fn rows<S: Simd, const Q: usize, const P: usize>(
     to: usize,
     epilogue: &Epilogue<'_>,
 ) {
-    let most = (NEAR / (P * product.depth)).max(1) * P;
+    if range.is_empty() {
+        return;
+    }
+    let most = (NEAR / (P * product.depth.max(product.width()))).max(1) * P;
     let whole = range.start + range.len() / P * P;
     let floats = most.min(range.len().next_multiple_of(P)) * product.depth.next_multiple_of(LANES);
     let mut panels = Aligned::zeros(floats);
     let (outputs, width) = (product.outputs, product.width());
+    let mut stored = Aligned::zeros(0);
     let mut first = range.start;
     while first < range.end {
         let count = if first < whole { most.min(whole - first) } else { range.end - first };
@@ -176,7 +194,9 @@ unsafe fn rows<S: Simd, const Q: usize, const P: usize>(
             if count == tiles * P && width == outputs {
                 strips::<S, Q, P>(product, tiles, &panels, y, to, &epilogue);
             } else {
-                let mut stored = Aligned::zeros(tiles * P * width);
+                if stored.len() < tiles * P * width {
+                    stored = Aligned::zeros(tiles * P * width);
+                }
                 strips::<S, Q, P>(product, tiles, &panels, &mut stored, width, &Epilogue::NONE);
                 for (row, stored) in stored.chunks_exact(width).take(count).enumerate() {
                     let y = &mut y[row * to..row * to + outputs];

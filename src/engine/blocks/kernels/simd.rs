@@ -72,6 +72,7 @@ pub(super) trait Simd: Copy {
     /// `a * b + c`, rounded once where the machine can.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     /// The greater of two, `b` where either is not a number.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
     /// The lesser of two, `b` where either is not a number.
@@ -103,6 +104,7 @@ pub(super) mod x86 {
         #[inline(always)] unsafe fn store(p: *mut f32, v: Self::V) { unsafe { _mm512_storeu_ps(p, v) } }
         #[inline(always)] unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V { unsafe { _mm512_fmadd_ps(a, b, c) } }
         #[inline(always)] unsafe fn add(a: Self::V, b: Self::V) -> Self::V { unsafe { _mm512_add_ps(a, b) } }
+        #[inline(always)] unsafe fn mul(a: Self::V, b: Self::V) -> Self::V { unsafe { _mm512_mul_ps(a, b) } }
         #[inline(always)] unsafe fn max(a: Self::V, b: Self::V) -> Self::V { unsafe { _mm512_max_ps(a, b) } }
         #[inline(always)] unsafe fn min(a: Self::V, b: Self::V) -> Self::V { unsafe { _mm512_min_ps(a, b) } }
         #[inline(always)] unsafe fn keep(v: Self::V, mask: Self::V, low: f32, high: f32) -> Self::V { unsafe {
@@ -128,6 +130,7 @@ pub(super) mod x86 {
         #[inline(always)] unsafe fn store(p: *mut f32, [v, w]: Self::V) { unsafe { _mm256_storeu_ps(p, v); _mm256_storeu_ps(p.add(8), w) } }
         #[inline(always)] unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V { unsafe { [_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])] } }
         #[inline(always)] unsafe fn add(a: Self::V, b: Self::V) -> Self::V { unsafe { [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])] } }
+        #[inline(always)] unsafe fn mul(a: Self::V, b: Self::V) -> Self::V { unsafe { [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])] } }
         #[inline(always)] unsafe fn max(a: Self::V, b: Self::V) -> Self::V { unsafe { [_mm256_max_ps(a[0], b[0]), _mm256_max_ps(a[1], b[1])] } }
         #[inline(always)] unsafe fn min(a: Self::V, b: Self::V) -> Self::V { unsafe { [_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])] } }
         #[inline(always)] unsafe fn keep(v: Self::V, mask: Self::V, low: f32, high: f32) -> Self::V { unsafe { [half(v[0], mask[0], low, high), half(v[1], mask[1], low, high)] } }
@@ -179,6 +182,7 @@ impl Simd for Portable {
     }
     #[inline(always)] unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V { each!(i => if FUSED { a[i].mul_add(b[i], c[i]) } else { a[i] * b[i] + c[i] }) }
     #[inline(always)] unsafe fn add(a: Self::V, b: Self::V) -> Self::V { each!(i => a[i] + b[i]) }
+    #[inline(always)] unsafe fn mul(a: Self::V, b: Self::V) -> Self::V { each!(i => a[i] * b[i]) }
     #[inline(always)] unsafe fn max(a: Self::V, b: Self::V) -> Self::V { each!(i => if a[i] > b[i] { a[i] } else { b[i] }) }
     #[inline(always)] unsafe fn min(a: Self::V, b: Self::V) -> Self::V { each!(i => if a[i] < b[i] { a[i] } else { b[i] }) }
     #[inline(always)] unsafe fn keep(v: Self::V, mask: Self::V, low: f32, high: f32) -> Self::V { each!(i => if mask[i] > low && mask[i] < high { v[i] } else { 0.0 }) }

@@ -310,6 +310,16 @@ fn products_agree_with_the_definition_whatever_their_layout() {
                 product.run(&x[i * depth..][..depth], &mut alone, &Epilogue::NONE);
                 assert!(bits(&alone) == bits(y), "row {i} of {rows}, {isa:?}, {seed}");
             }
+            for activation in [Activation::Clamp(0.0, 1.5), Activation::HardSwish] {
+                let epilogue = Epilogue { activation: Some(activation), ..Epilogue::NONE };
+                let mut all = vec![f32::NAN; rows * outputs];
+                product.run(&x, &mut all, &epilogue);
+                for (x, y) in x.chunks_exact(depth).zip(all.chunks_exact(outputs)) {
+                    let mut alone = vec![f32::NAN; outputs];
+                    product.run(x, &mut alone, &epilogue);
+                    assert!(bits(&alone) == bits(y), "{activation:?}, {isa:?}, {seed}");
+                }
+            }
             let mut added = vec![f32::NAN; rows * outputs];
             product.run(&x, &mut added, &Epilogue { add: Some(&add), ..Epilogue::NONE });
             assert!(added.iter().zip(y.iter().zip(&add)).all(|(sum, (y, add))| *sum == y + add), "{isa:?} {seed}");
