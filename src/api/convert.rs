@@ -239,8 +239,13 @@ pub(super) fn progress_to_pb(progress: &Progress) -> pb::Progress {
     }
 }
 
+/// The role of the suite whose rows stand for what is not there.
+pub(super) const BACKGROUND: &str = "background";
+
 pub(super) fn job_to_pb(job: &JobRecord, progress: Option<&Progress>) -> pb::Job {
     let spec = &job.spec;
+    let background = Some(&spec.background).filter(|name| !name.is_empty());
+    let background = background.into_iter().map(|name| (BACKGROUND.to_owned(), name.clone()));
     pb::Job {
         name: job.name.clone(),
         spec: Some(pb::JobSpec {
@@ -250,7 +255,7 @@ pub(super) fn job_to_pb(job: &JobRecord, progress: Option<&Progress>) -> pb::Job
             gates: spec.gates.clone(),
             seed: spec.seed,
             limit: spec.limit,
-            references: BTreeMap::new(),
+            references: background.collect(),
             baseline: spec.baseline.clone(),
             artifacts: spec.artifacts,
         }),

@@ -10,7 +10,8 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 use super::convert::{
-    artifact_to_pb, check_from_pb, job_to_pb, progress_to_pb, state_to_pb, tags_to_pb, tensor_to_pb, verdict_to_pb,
+    BACKGROUND, artifact_to_pb, check_from_pb, job_to_pb, progress_to_pb, state_to_pb, tags_to_pb, tensor_to_pb,
+    verdict_to_pb,
 };
 use super::pb::{self, job_service_server::JobService};
 use super::report::report_to_pb;
@@ -225,8 +226,9 @@ fn spec_from_pb(spec: pb::JobSpec) -> Result<JobSpec> {
     let Some(pb::subject::Subject::Model(model)) = spec.subject.and_then(|s| s.subject) else {
         return Err(Error::invalid("subject", "is missing; the name of a model was expected"));
     };
-    if let Some(role) = spec.references.keys().next() {
-        return Err(Error::invalid(format!("references.{role}"), "no probe takes a reference suite yet"));
+    if let Some(role) = spec.references.keys().find(|role| *role != BACKGROUND) {
+        let message = "is no role of a reference suite; `background` is the only one";
+        return Err(Error::invalid(format!("references.{role}"), message));
     }
     Ok(JobSpec {
         model,
@@ -237,5 +239,6 @@ fn spec_from_pb(spec: pb::JobSpec) -> Result<JobSpec> {
         limit: spec.limit,
         artifacts: spec.artifacts,
         baseline: spec.baseline,
+        background: spec.references.get(BACKGROUND).cloned().unwrap_or_default(),
     })
 }

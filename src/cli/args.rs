@@ -125,6 +125,9 @@ pub(super) struct Ask {
     /// `run --output jsonl`, or a finished job of the service.
     #[arg(long, value_name = "FILE.jsonl|JOB")]
     pub(super) baseline: Option<String>,
+    /// Reference rows for explainers that need them: a file or folder as --cases, or a suite of the service.
+    #[arg(long, value_name = "PATH|SUITE")]
+    pub(super) background: Option<String>,
 }
 
 /// What is done with the results.

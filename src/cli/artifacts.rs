@@ -9,6 +9,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::client::{Client, answer};
+use super::overlay::overlay;
 use super::run::Cases;
 use crate::api::{pb, tensor_from_bytes};
 use crate::error::{Error, Result};
@@ -153,19 +154,30 @@ pub(super) async fn pictures(client: &mut Client, job: &pb::Job) -> Result<Pictu
 
 async fn pictures_of(client: &mut Client, artifacts: &[pb::Artifact], most: u64) -> Result<Pictures> {
     let mut pictures = Pictures::new();
-    let wanted = |a: &&pb::Artifact| a.first_case < most && matches!(a.array.as_str(), "x" | "x_corrupted");
-    for artifact in artifacts.iter().filter(wanted) {
+    let (mut clean, mut attributions) = (BTreeMap::new(), BTreeMap::new());
+    let names = ["x", "x_corrupted", "x_adv", "attribution"];
+    for artifact in artifacts.iter().filter(|a| a.first_case < most && names.contains(&a.array.as_str())) {
         let per_case = per_case(artifact);
         let rows = fetch(client, artifact).await?;
         for row in 0..rows.shape()[0] {
             let (case, point) = (artifact.first_case + (row / per_case) as u64, row % per_case);
-            let check = (artifact.array != "x").then_some(artifact.check_index);
-            if case < most
-                && let Some(png) = png(&rows.row(row))
-            {
-                pictures.entry((check, case, point)).or_insert(png);
+            let (check, row) = (artifact.check_index, rows.row(row));
+            if case >= most {
+                break;
+            }
+            match artifact.array.as_str() {
+                "x" => {
+                    pictures.extend(png(&row).map(|png| ((None, case, 0), png)));
+                    clean.insert(case, row);
+                }
+                "attribution" => attributions.extend([((check, case, point), row)]),
+                _ => pictures.extend(png(&row).map(|png| ((Some(check), case, point), png))),
             }
         }
+    }
+    for ((check, case, point), row) in attributions {
+        let picture = clean.get(&case).and_then(|x| overlay(x, &row)).and_then(|picture| png(&picture));
+        pictures.extend(picture.map(|png| ((Some(check), case, point), png)));
     }
     Ok(pictures)
 }

@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::artifacts::Pictures;
 use super::chart::{Curve, Dot, accuracy};
-use super::output::{outcome, title};
+use super::output::{figure, interval, outcome, title};
 use crate::api::pb;
 
 const STYLE: &str = "
@@ -76,12 +76,11 @@ fn metrics(html: &mut String, report: &pb::Report) {
             let count = m.count.map_or_else(|| m.n.to_string(), |count| format!("{count}/{}", m.n));
             let _ = write!(
                 html,
-                "<tr><td>{}<td>{}<td class=\"number\">{:.4}<td class=\"number\">[{:.4}, {:.4}]<td class=\"number\">{count}",
+                "<tr><td>{}<td>{}<td class=\"number\">{}<td class=\"number\">{}<td class=\"number\">{count}",
                 escape(&title(check)),
                 escape(&m.name),
-                m.value,
-                m.low,
-                m.high
+                figure(m.value),
+                interval(m)
             );
         }
     }
@@ -137,7 +136,9 @@ fn gallery(html: &mut String, index: u32, check: &pb::Check, shown: &[pb::Verdic
                     verdict.params.iter().flat_map(crate::api::struct_to_map).map(|(_, v)| v.to_string()).collect();
                 let predicted = verdict.predicted.map_or("?".to_owned(), |p| p.to_string());
                 let class = if verdict.outcome() == pb::Outcome::Held { "held" } else { "broken" };
-                cell(html, png, &format!("{}: {predicted}", params.join(", ")), class);
+                // Of a severity it is worth a word, not of all settings of a search.
+                let said = if params.len() <= 2 { params.join(", ") } else { "predicted".to_owned() };
+                cell(html, png, &format!("{said}: {predicted}"), class);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::api::pb;
 
-use super::output::{interval, is_shown, outcome, short, summary};
+use super::output::{figure, interval, is_shown, outcome, short, summary};
 
 /// The report as Markdown tables.
 pub(super) fn report(report: &pb::Report) -> String {
@@ -19,7 +19,7 @@ pub(super) fn report(report: &pb::Report) -> String {
         for m in check.metrics.iter().filter(|m| is_shown(check, m)) {
             let n = m.count.map_or_else(|| m.n.to_string(), |count| format!("{count}/{}", m.n));
             let title = cell(&short(check));
-            text.push_str(&format!("| {title} | {} | {:.4} | {} | {n} |\n", m.name, m.value, interval(m)));
+            text.push_str(&format!("| {title} | {} | {} | {} | {n} |\n", m.name, figure(m.value), interval(m)));
         }
     }
     if !report.findings.is_empty() {

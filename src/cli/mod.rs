@@ -13,6 +13,7 @@ mod junit;
 mod manage;
 mod markdown;
 mod output;
+mod overlay;
 mod predictions;
 mod progress;
 mod replay;

@@ -250,7 +250,17 @@ pub(super) fn is_shown(check: &pb::CheckReport, metric: &pb::Metric) -> bool {
 
 /// A metric's interval as text.
 pub(super) fn interval(m: &pb::Metric) -> String {
-    format!("[{:.4}, {:.4}]", m.low, m.high)
+    format!("[{}, {}]", figure(m.low), figure(m.high))
+}
+
+/// A figure for people: of larger ones fewer decimals.
+pub(super) fn figure(value: f64) -> String {
+    let decimals = match value.abs() {
+        0.0..10.0 => 4,
+        10.0..100.0 => 2,
+        _ => 1,
+    };
+    format!("{value:.decimals$}")
 }
 
 /// The verdict and how many cases came out how.
@@ -272,9 +282,9 @@ fn table(report: &pb::Report) -> String {
         for (i, m) in check.metrics.iter().filter(|m| is_shown(check, m)).enumerate() {
             let count = m.count.map_or_else(|| m.n.to_string(), |count| format!("{count}/{}", m.n));
             // Once a check, beside its accuracy.
-            let top5 = top5.filter(|_| i == 0).map_or(String::new(), |m| format!("{:.4}", m.value));
+            let top5 = top5.filter(|_| i == 0).map_or(String::new(), |m| figure(m.value));
             let name = if i == 0 { short(check) } else { String::new() };
-            let row = [name, m.name.clone(), format!("{:.4}", m.value), interval(m), count, top5];
+            let row = [name, m.name.clone(), figure(m.value), interval(m), count, top5];
             table.add_row(row.into_iter().take(columns));
         }
     }

@@ -12,6 +12,7 @@ use super::{Ended, artifacts, html, output, predictions, serve};
 use crate::api::pb;
 use crate::data;
 use crate::error::{Error, Result};
+use crate::suite::BACKGROUND_MAX;
 
 /// Runs the command.
 pub(super) async fn run(mut args: Run) -> Result<Ended> {
@@ -76,6 +77,10 @@ async fn judge(client: &mut Client, args: Run, onnx: Vec<u8>, signature: String,
     // The cases travel while the model is looked at.
     let (model, suite) =
         tokio::try_join!(client.upload_model(onnx, &title, signature), client.upload_suite(cases, "", &[], &[]))?;
+    if let Some(path) = ask.background.take_if(|name| !name.starts_with("tenants/")) {
+        let rows = data::read(&path)?.first(BACKGROUND_MAX);
+        ask.background = Some(client.upload_suite(rows, "", &[], &[]).await?.name);
+    }
     let keep = args.show.artifacts.is_some() || args.show.report.is_some();
     // The limit has been kept above.
     ask.limit = None;
@@ -110,7 +115,7 @@ pub(super) async fn create(
         limit: ask.limit.unwrap_or(0),
         baseline: ask.baseline.clone().unwrap_or_default(),
         artifacts,
-        ..pb::JobSpec::default()
+        references: ask.background.iter().map(|name| ("background".to_owned(), name.clone())).collect(),
     };
     let request = pb::CreateJobRequest { spec: Some(spec), request_id: request_id.to_owned(), validate_only };
     answer(client.jobs.create_job(request).await)

@@ -44,6 +44,8 @@ pub(super) struct SuiteFile {
     /// What gates such as `clean.accuracy >= baseline - 0.01` compare with: the output of an earlier
     /// `run --output jsonl`, or the name of a finished job of the service.
     pub(super) baseline: Option<String>,
+    /// Reference rows for explainers that need them: a file or folder as `cases`, or a suite of the service.
+    pub(super) background: Option<String>,
     /// Tags of the cases by which the report is sliced; all of them if it is not given.
     pub(super) slices: Option<Vec<String>>,
     /// What stdout gets; a table if it is not given.
@@ -118,12 +120,14 @@ impl SuiteFile {
         let suite: Self = serde_norway::from_slice(&file(path, "suite")?).map_err(|e| mistake(path, &e))?;
         let beside = |given: String| folder.join(given).to_string_lossy().into_owned();
         let near = |given: PathBuf| folder.join(given);
+        let named = |name: String| if name.starts_with("tenants/") { name } else { beside(name) };
         Ok(Self {
             model: suite.model.map(near),
             predictions: suite.predictions.map(beside),
             signature: suite.signature.map(near),
             cases: suite.cases.map(beside),
-            baseline: suite.baseline.map(|name| if name.starts_with("tenants/") { name } else { beside(name) }),
+            baseline: suite.baseline.map(named),
+            background: suite.background.map(named),
             report: suite.report.map(near),
             artifacts: suite.artifacts.map(near),
             ..suite
@@ -170,6 +174,7 @@ impl SuiteFile {
         ask.seed = ask.seed.or(self.seed);
         ask.limit = ask.limit.or(self.limit);
         ask.baseline = ask.baseline.take().or(self.baseline);
+        ask.background = ask.background.take().or(self.background);
         show.output = show.output.or(self.output);
         show.report = show.report.take().or(self.report);
         show.artifacts = show.artifacts.take().or(self.artifacts);

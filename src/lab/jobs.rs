@@ -11,9 +11,9 @@ use super::names;
 use super::records::{CheckSpec, JobRecord, JobSpec, Line, State, SuiteRecord, decode, encode};
 use super::trace::TraceContext;
 use super::{Lab, results};
-use crate::engine::Spent;
+use crate::engine::{Signature, Spent};
 use crate::error::{Error, Result};
-use crate::suite::{Gate, Plan, validate};
+use crate::suite::{BACKGROUND_MAX, Check, Gate, Plan, fits, validate};
 
 /// The key of a job's last line in its log.
 pub(super) const DONE: u32 = u32::MAX;
@@ -107,10 +107,11 @@ impl Lab {
         let inspected = &model.inspection;
         let gates = validate(&inspected.signature, &inspected.no_gradient, &suite.summary, &checks, &spec.gates)?;
         self.fits_baseline(tenant, &spec, &suite, &gates).await?;
+        let background = self.background(tenant, &spec, &inspected.signature, &checks).await?;
+        let rows_behind = background.as_ref().map_or(0, |(_, rows)| *rows);
         let all = suite.summary.cases;
         let cases = if spec.limit == 0 { all } else { all.min(spec.limit) };
-        let classes = inspected.signature.output.size as u64;
-        let costs: Vec<Spent> = checks.iter().map(|check| check.cost(classes)).collect();
+        let costs: Vec<Spent> = checks.iter().map(|check| check.cost(&inspected.signature, rows_behind)).collect();
         let most = costs.iter().map(|cost| rows(*cost)).max().unwrap_or(0);
         let flops_per_case = most.saturating_mul(inspected.flops);
         let plan = Plan::new(cases, checks.len(), flops_per_case);
@@ -134,6 +135,7 @@ impl Lab {
             suite: suite.sha256,
             cases,
             flops_per_case,
+            background,
             #[allow(clippy::cast_precision_loss)]
             seconds_per_case: most as f64 * model.inspection.seconds_per_row,
             slices: suite.summary.slices,
@@ -141,6 +143,36 @@ impl Lab {
             trace: TraceContext::default(),
         };
         Ok(Created { job, shards: plan.len(), verdicts, queries, seconds, memory })
+    }
+
+    /// The digest of the background's suite and the rows taken of it. Refuses one that does not fit the model, and none
+    /// where a check wants one.
+    async fn background(
+        &self,
+        tenant: &str,
+        spec: &JobSpec,
+        signature: &Signature,
+        checks: &[Check],
+    ) -> Result<Option<(String, u64)>> {
+        const FIELD: &str = "references.background";
+        if spec.background.is_empty() {
+            return match checks.iter().enumerate().find(|(_, check)| check.wants_background()) {
+                Some((i, check)) => {
+                    let message =
+                        format!("{} wants reference rows: --background, or the role `background`", check.spec);
+                    Err(Error::invalid(format!("checks[{i}]"), message))
+                }
+                None => Ok(None),
+            };
+        }
+        let id = names::id(&spec.background, tenant, "suites", FIELD)?;
+        let (_, suite): (_, SuiteRecord) = self.get(&format!("suite/{tenant}/{id}"), &spec.background).await?;
+        fits(signature, &suite.summary).map_err(|e| e.under(FIELD))?;
+        let rows = suite.summary.cases.min(BACKGROUND_MAX);
+        if rows == 0 {
+            return Err(Error::invalid(FIELD, "the suite has no rows"));
+        }
+        Ok(Some((suite.sha256, rows)))
     }
 
     /// Refuses a baseline that is not finished or is of other cases, and gates that it has nothing for.

@@ -273,7 +273,12 @@ fn clock(job: &JobRecord, shard: &Shard, time: Duration) -> Result<()> {
 /// The order for a shard.
 pub(super) async fn work(lab: &Lab, job: &JobRecord, shard: &Shard, keep: bool) -> Result<Work> {
     let blobs = &lab.engine().blobs;
+    let background = match &job.background {
+        Some((digest, rows)) => Some((blobs.local(digest).await?, *rows)),
+        None => None,
+    };
     Ok(Work {
+        background,
         model: blobs.local(&job.model).await?,
         signature: job.signature.clone(),
         suite: blobs.local(&job.suite).await?,

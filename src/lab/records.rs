@@ -175,6 +175,9 @@ pub struct JobSpec {
     pub artifacts: bool,
     /// A finished job on the same suite that gates compare with; empty for none.
     pub baseline: String,
+    /// A suite whose rows stand for values that are not there; empty for none.
+    #[serde(default)]
+    pub background: String,
 }
 
 /// A job with what its spec was resolved to when it was created.
@@ -195,6 +198,9 @@ pub struct JobRecord {
     pub flops_per_case: u64,
     #[serde(default)]
     pub seconds_per_case: f64,
+    /// Digest of the background's suite and the rows taken of it.
+    #[serde(default)]
+    pub background: Option<(String, u64)>,
     /// How cases fall into slices.
     pub slices: Slicer,
     pub counts: BTreeMap<String, u64>,

@@ -127,6 +127,22 @@ pub static METRICS: &[Known] = &[
         WILSON,
         "the same with witnesses rounded to the input's own grid",
     ),
+    row(
+        "residual",
+        Point,
+        Lower,
+        Some(Paired::Measure("residual")),
+        STUDENT,
+        "how far the attributions of an explanation are from what they should add up to, in units of the score",
+    ),
+    row(
+        "residual_relative",
+        Point,
+        Lower,
+        Some(Paired::Measure("residual_relative")),
+        STUDENT,
+        "the residual as a share of what the attributions should add up to",
+    ),
     row("attack_success_rate", Point, Lower, None, WILSON, "share of the cases right when clean that are broken"),
     row(
         "queries_mean",

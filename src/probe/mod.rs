@@ -6,6 +6,7 @@
 
 pub mod attack;
 pub mod corruption;
+pub mod explainer;
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -127,7 +128,9 @@ pub static CLEAN: Manual = Manual {
 /// All manuals in the order of the catalogue.
 pub fn manuals() -> impl Iterator<Item = &'static Manual> {
     let attacks = attack::ATTACKS.iter().map(|entry| &entry.manual);
-    std::iter::once(&CLEAN).chain(attacks).chain(corruption::CORRUPTIONS.iter().map(|entry| &entry.manual))
+    let corruptions = corruption::CORRUPTIONS.iter().map(|entry| &entry.manual);
+    let explainers = explainer::EXPLAINERS.iter().map(|entry| &entry.manual);
+    std::iter::once(&CLEAN).chain(attacks).chain(corruptions).chain(explainers)
 }
 
 /// The manual of this name.

@@ -62,10 +62,18 @@ pub(super) fn attack(
         let queries = candidate.spent.all() + 1 + u64::from(quantized.is_some());
         let attacked = Some(Attacked { quantized, ..attacked });
         let array = row(input, candidate.x.clone())?;
-        probed.insert(*i, Probed { scores: judged, array, queries, attacked });
+        probed.insert(*i, Probed { scores: judged, array, queries, attacked, explained: BTreeMap::new() });
     }
     let missing = |i: usize| Err(chunk.error(i));
     Ok((0..chunk.len()).map(|i| probed.remove(&i).map_or_else(|| missing(i), Ok)).collect())
+}
+
+/// The probed input as a probe sees it: pixels in [0, 1].
+pub(super) fn values(tensor: &Tensor) -> Vec<f32> {
+    match tensor {
+        Tensor::U8(a) => a.iter().map(|v| f32::from(*v) / 255.0).collect(),
+        other => other.to_f32(),
+    }
 }
 
 /// A case as an attack sees it.
@@ -74,10 +82,7 @@ fn case(prepared: &Prepared, clean: &[f32], input: &Input, point: &Point, attack
     let tensor = &prepared.inputs[&input.name];
     // uint8 stands for value / 255, and so has bounds of its own.
     let grid = if let Tensor::U8(a) = tensor { Some(a.iter().copied().collect::<Vec<u8>>()) } else { None };
-    let x = match tensor {
-        Tensor::U8(a) => a.iter().map(|v| f32::from(*v) / 255.0).collect(),
-        other => other.to_f32(),
-    };
+    let x = values(tensor);
     let bounds = input.range.map(|range| range.map(|v| v as f32));
     let open = if grid.is_some() { [0.0, 1.0] } else { [f32::NEG_INFINITY, f32::INFINITY] };
     let right = if let Answer::Classes(right) = &prepared.answer { right.clone() } else { Vec::new() };
@@ -94,7 +99,8 @@ fn unstable(subject: &Subject<'_>, chunk: &Chunk) -> Result<bool> {
     Ok(again.first().is_none_or(|again| again.as_slice() != clean))
 }
 
-fn row(input: &Input, x: Vec<f32>) -> Result<Tensor> {
+/// A row of the probed input.
+pub(super) fn row(input: &Input, x: Vec<f32>) -> Result<Tensor> {
     let shape: Vec<usize> = std::iter::once(1).chain(input.shape.iter().copied()).collect();
     let array = ArrayD::from_shape_vec(shape, x).map_err(|e| Error::internal("a witness", e))?;
     Ok(Tensor::F32(array))

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{params, spec};
-use crate::engine::Spent;
+use crate::engine::{Signature, Spent};
 use crate::error::{Error, Result, nearest};
 use crate::probe::attack::{self, Attacker};
 use crate::probe::corruption::{self, Corrupter};
+use crate::probe::explainer::{self, Attributor};
 use crate::probe::{Access, Manual, manual, manuals};
 
 /// A probe with parameters.
@@ -35,12 +36,16 @@ pub(super) enum Action {
     Nothing,
     Corrupt(Corrupter),
     Attack(Attacker),
+    Explain(Attributor),
 }
 
 impl Action {
     fn new(name: &str, params: &Map<String, Value>) -> Result<Self> {
         if let Some(entry) = attack::find(name) {
             return (entry.read)(params).map(Self::Attack);
+        }
+        if let Some(entry) = explainer::find(name) {
+            return (entry.read)(params).map(Self::Explain);
         }
         corruption::find(name).map_or(Ok(Self::Nothing), |entry| (entry.read)(params).map(Self::Corrupt))
     }
@@ -51,6 +56,7 @@ impl Action {
             Self::Nothing => "scores",
             Self::Corrupt(_) => "x_corrupted",
             Self::Attack(_) => "x_adv",
+            Self::Explain(_) => "attribution",
         }
     }
 }
@@ -93,11 +99,21 @@ impl Check {
         self.manual.accesses.contains(&Access::Gradient)
     }
 
+    /// Whether it takes reference rows.
+    pub fn wants_background(&self) -> bool {
+        explainer::find(self.manual.name).is_some_and(|entry| entry.background)
+    }
+
     /// The most that a case costs at all points, in rows forward and in gradients; with what judging takes.
-    pub fn cost(&self, classes: u64) -> Spent {
+    /// `background` is the number of reference rows.
+    pub fn cost(&self, signature: &Signature, background: u64) -> Spent {
         let mut all = Spent { forward: self.len() as u64, gradient: 0 };
-        for attacker in (0..self.len()).filter_map(|point| self.attacker(point)) {
-            let cost = attacker.cost(classes);
+        for point in &self.points {
+            let cost = match &point.action {
+                Action::Attack(attacker) => attacker.cost(signature.output.size as u64),
+                Action::Explain(attributor) => attributor.cost(&signature.probed().shape, background),
+                Action::Nothing | Action::Corrupt(_) => Spent::default(),
+            };
             all.forward = all.forward.saturating_add(cost.forward);
             all.gradient = all.gradient.saturating_add(cost.gradient);
         }
@@ -107,6 +123,11 @@ impl Check {
     /// The attack of a point, if it is one.
     pub(super) fn attacker(&self, point: usize) -> Option<&Attacker> {
         if let Action::Attack(attacker) = &self.points[point].action { Some(attacker) } else { None }
+    }
+
+    /// The explainer of a point, if it is one.
+    pub(super) fn attributor(&self, point: usize) -> Option<&Attributor> {
+        if let Action::Explain(attributor) = &self.points[point].action { Some(attributor) } else { None }
     }
 
     /// Canonical parameters of a point.

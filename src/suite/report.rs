@@ -205,7 +205,8 @@ impl<'a> Fold<'a> {
 
     fn findings(&self) -> Vec<Finding> {
         let checks = || self.scope.checks.iter().zip(&self.points);
-        let weak = checks().flat_map(|(check, points)| finding::weak_slices(check, points, self.scope.slices));
+        let judged = checks().filter(|(check, _)| check.manual.family != "explainer");
+        let weak = judged.flat_map(|(check, points)| finding::weak_slices(check, points, self.scope.slices));
         let mut attacked = Vec::new();
         for (check, points) in checks().filter(|(check, _)| check.manual.family == "attack") {
             for (point, (tally, _)) in points.iter().enumerate() {
@@ -220,8 +221,11 @@ impl<'a> Fold<'a> {
         let wanted = self.scope.gates.iter().map(Gate::slice).collect();
         let mut metrics = tally.metrics(self.scope.classes, &wanted);
         let slices = self.scope.slices.names();
-        metrics.extend(parts.iter().zip(&slices).flat_map(|(part, slice)| part.metrics(tally.accuracy(), slice)));
-        let confusion = tally.matrix(self.scope.classes);
+        // An explanation is neither right nor wrong.
+        let judged = !tally.explained.is_any();
+        let parts = parts.iter().zip(&slices).filter(|_| judged);
+        metrics.extend(parts.flat_map(|(part, slice)| part.metrics(tally.accuracy(), slice)));
+        let confusion = tally.matrix(self.scope.classes).filter(|_| judged);
         CheckReport { confusion, ..CheckReport::new(self.scope.checks, Place::Point(check, point), metrics) }
     }
 

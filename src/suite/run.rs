@@ -7,6 +7,7 @@ use ndarray::Array2;
 use super::attack::{Attacked, attack};
 use super::check::{Action, Check, Point};
 use super::corrupt::corrupt;
+use super::explain::explain;
 use super::judge::{judge, judge_attack};
 use super::verdict::{Evidence, Tags, Verdict};
 use crate::data::Case;
@@ -20,6 +21,8 @@ pub struct Subject<'a> {
     pub model: &'a Model,
     /// Its gradient, for checks that want one ([`Check::wants_gradient`]).
     pub gradient: Option<&'a Differentiated>,
+    /// Rows of the probed input that stand for values that are not there, see [`background`].
+    pub background: &'a [Vec<f32>],
 }
 
 /// Cases in probe space with the model's clean scores, shared by all checks on them.
@@ -99,6 +102,7 @@ pub fn run(
                     if let Some(attacked) = probed.attacked.take() {
                         judge_attack(&case.answer, attacked, &mut verdict);
                     }
+                    verdict.measures.append(&mut probed.explained);
                     evidence.queries += probed.queries;
                     array = Some(std::mem::replace(&mut probed.array, Tensor::nothing()));
                 }
@@ -127,6 +131,8 @@ pub(super) struct Probed {
     pub(super) queries: u64,
     /// What an attack adds.
     pub(super) attacked: Option<Attacked>,
+    /// Measures that an explainer adds.
+    pub(super) explained: BTreeMap<String, f64>,
 }
 
 /// All cases of a chunk at one point; a case that cannot be probed has its own error.
@@ -136,6 +142,7 @@ fn probe(subject: &Subject<'_>, chunk: &Chunk, point: &Point, seed: u64) -> Resu
     let corrupter = match &point.action {
         Action::Nothing => return as_they_are(chunk),
         Action::Attack(attacker) => return attack(subject, chunk, point, attacker, seed),
+        Action::Explain(attributor) => return explain(subject, chunk, point, attributor, seed),
         Action::Corrupt(corrupter) => corrupter,
     };
     let mut changed = Vec::new();
@@ -155,6 +162,7 @@ fn probe(subject: &Subject<'_>, chunk: &Chunk, point: &Point, seed: u64) -> Resu
         array: inputs.remove(&input.name).unwrap_or_else(Tensor::nothing),
         queries: 1,
         attacked: None,
+        explained: BTreeMap::new(),
     };
     Ok(changed.into_iter().map(|inputs| inputs.map(&mut probed)).collect())
 }
@@ -166,7 +174,8 @@ fn as_they_are(chunk: &Chunk) -> Result<Vec<Result<Probed>>> {
             let scores = clean.clone().unwrap_or_default();
             let row =
                 Array2::from_shape_vec((1, scores.len()), scores.clone()).map_err(|e| Error::internal("scores", e))?;
-            Ok(Ok(Probed { scores, array: Tensor::F32(row.into_dyn()), queries: 1, attacked: None }))
+            let array = Tensor::F32(row.into_dyn());
+            Ok(Ok(Probed { scores, array, queries: 1, attacked: None, explained: BTreeMap::new() }))
         }
     };
     chunk.prepared.iter().zip(&chunk.clean).map(case).collect()

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use super::explain::Explained;
 use super::report::Metric;
 use super::robust::Robust;
 use super::verdict::Verdict;
@@ -54,6 +55,8 @@ pub(super) struct Tally {
     pub(super) all: Part,
     /// Of an attack; a case that was attacked counts here alone, and in `all`.
     pub(super) robust: Robust,
+    /// Of an explainer, which says nothing of right and wrong.
+    pub(super) explained: Explained,
     top5: u64,
     ranked: u64,
     confusion: Confusion,
@@ -83,6 +86,7 @@ impl Tally {
     pub(super) fn add(&mut self, verdict: &Verdict) {
         self.all.add(verdict);
         self.robust.add(verdict);
+        self.explained.add(verdict);
         let Some(held) = verdict.held() else { return };
         let measure = |name: &str| verdict.measures.get(name).copied();
         if let Some(top5) = measure("top5") {
@@ -109,6 +113,9 @@ impl Tally {
     pub(super) fn metrics(&self, classes: &[String], wanted: &BTreeSet<&str>) -> Vec<Metric> {
         if self.robust.judged() > 0 {
             return named(self.robust.figures(), "");
+        }
+        if self.explained.is_any() {
+            return named(self.explained.figures(), "");
         }
         let (matrix, some) = (&self.confusion, |m: &Moments| (m.n() > 0).then(|| m.figure()));
         let right = matrix.cells().filter(|((l, p), _)| l == p).map(|(_, n)| n).sum();

@@ -13,6 +13,7 @@ use crate::error::{Error, Result, Violations, nearest};
 use crate::metric::Level;
 use crate::probe::Kind;
 use crate::probe::attack::Goal;
+use crate::probe::explainer::Of;
 use crate::tensor::DType;
 
 /// Slices from which on a refusal does not name them all.
@@ -60,11 +61,7 @@ pub fn validate(
     gates: &[String],
 ) -> Result<Vec<Gate>> {
     let mut violations = Violations::default();
-    for input in &signature.inputs {
-        let arrays = bound(signature, summary, input);
-        let arrays = arrays.and_then(|a| arrays_fit(a, input, summary.cases));
-        violations.catch(arrays.map_err(|e| e.under(&format!("suite.inputs.{}", input.name))))?;
-    }
+    violations.catch(fits(signature, summary).map_err(|e| e.under("suite")))?;
     violations.catch(answers_fit(signature, summary))?;
     let probed = signature.probed();
     for (i, check) in checks.iter().enumerate() {
@@ -83,6 +80,17 @@ pub fn validate(
     }
     violations.finish()?;
     Ok(read)
+}
+
+/// Refuses a suite whose inputs are not the model's; all violations at once.
+pub fn fits(signature: &Signature, summary: &Summary) -> Result<()> {
+    let mut violations = Violations::default();
+    for input in &signature.inputs {
+        let arrays = bound(signature, summary, input);
+        let arrays = arrays.and_then(|a| arrays_fit(a, input, summary.cases));
+        violations.catch(arrays.map_err(|e| e.under(&format!("inputs.{}", input.name))))?;
+    }
+    violations.finish()
 }
 
 /// Refuses a gate on a part of the suite that there is not, which nothing would ever decide.
@@ -130,19 +138,26 @@ fn accesses_fit(check: &Check, signature: &Signature, no_gradient: &str, index: 
     let (name, output) = (check.manual.name, &signature.output);
     let refuse = |message: String| Err(Error::invalid(format!("checks[{index}].name"), message));
     if check.wants_gradient() && !no_gradient.is_empty() {
-        return refuse(format!("{name} wants gradients; {no_gradient}; attacks on scores, such as square, still run"));
+        return refuse(format!(
+            "{name} wants gradients; {no_gradient}; probes of scores, such as square and occlusion, still run"
+        ));
     }
     if check.manual.family == "attack" && output.kind == OutputKind::Value {
         return refuse(format!("{name} wants a classifier, the model gives a value"));
     }
+    let classes = (0..check.len()).filter_map(|point| check.attributor(point));
+    let explained =
+        classes.filter_map(|attributor| if let Of::Class(class) = attributor.of() { Some(class) } else { None });
     let goals = (0..check.len()).filter_map(|point| Some(check.attacker(point)?.threat.goal));
-    for goal in goals {
-        if let Goal::Class(class) = goal
-            && class >= output.size
-        {
-            let message = format!("class {class} was found, the model has classes 0 to {}", output.size - 1);
-            return Err(Error::invalid(format!("checks[{index}].params.target"), message));
-        }
+    let values: usize = signature.probed().shape.iter().product();
+    let most = (0..check.len()).filter_map(|point| Some(check.attributor(point)?.most)).min();
+    if let Some(most) = most.filter(|most| values > *most) {
+        return refuse(format!("{name} explains at most {most} values, the input has {values}"));
+    }
+    let aimed = goals.filter_map(|goal| if let Goal::Class(class) = goal { Some(class) } else { None });
+    if let Some(class) = aimed.chain(explained).find(|class| *class >= output.size) {
+        let message = format!("class {class} was found, the model has classes 0 to {}", output.size - 1);
+        return Err(Error::invalid(format!("checks[{index}].params.target"), message));
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod corruptions;
 mod digits;
 mod doctor;
 mod engines;
+mod explainers;
 mod faults;
 mod gradients;
 mod metrics;

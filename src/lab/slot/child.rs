@@ -55,7 +55,11 @@ struct Cache {
     /// The model's gradient, from the first check on that wants it.
     gradient: Option<Differentiated>,
     chunk: Option<(PathBuf, std::ops::Range<u64>, Chunk)>,
+    background: Option<Background>,
 }
+
+/// Reference rows, and the file and the number of rows that they were read from.
+type Background = ((PathBuf, u64), Vec<Vec<f32>>);
 
 impl Cache {
     fn answer(&mut self, ask: Ask) -> Result<Tell> {
@@ -69,7 +73,7 @@ impl Cache {
         let graph = Graph::read(&bytes(&path)?)?;
         let model = Model::of(&graph, signature)?;
         let inspection = Inspection::new(&graph, &model)?;
-        (self.chunk, self.gradient) = (None, None);
+        (self.chunk, self.gradient, self.background) = (None, None, None);
         self.model = Some((path, model.signature().to_yaml()?, model));
         Ok(inspection)
     }
@@ -78,7 +82,7 @@ impl Cache {
         let same =
             |(path, signature, _): &(PathBuf, String, Model)| *path == work.model && *signature == work.signature;
         if !self.model.as_ref().is_some_and(same) {
-            (self.chunk, self.gradient) = (None, None);
+            (self.chunk, self.gradient, self.background) = (None, None, None);
             let model = Model::load(&bytes(&work.model)?, &work.signature)?;
             self.model = Some((work.model.clone(), work.signature.clone(), model));
         }
@@ -97,7 +101,16 @@ impl Cache {
             self.chunk = Some((work.suite.clone(), work.cases.clone(), chunk));
         }
         let Some((_, _, chunk)) = &self.chunk else { return Err(Error::internal("slot", "no chunk")) };
-        let subject = Subject { model, gradient: self.gradient.as_ref().filter(|_| check.wants_gradient()) };
+        if let Some(wanted) = &work.background
+            && self.background.as_ref().is_none_or(|(known, _)| known != wanted)
+        {
+            let rows = suite::background(model, &suite_file::read(&wanted.0, 0..wanted.1)?)?;
+            self.background = Some((wanted.clone(), rows));
+        }
+        let background = self.background.as_ref().filter(|_| work.background.is_some());
+        let background = background.map_or(&[][..], |(_, rows)| rows);
+        let gradient = self.gradient.as_ref().filter(|_| check.wants_gradient());
+        let subject = Subject { model, gradient, background };
         suite::run(&subject, chunk, &check, work.position, work.seed, work.keep)
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Work {
     pub(super) cases: Range<u64>,
     pub(super) seed: u64,
     pub(super) keep: bool,
+    /// A suite and how many of its first rows stand for values that are not there.
+    pub(super) background: Option<(PathBuf, u64)>,
 }
 
 /// A slot's answer.

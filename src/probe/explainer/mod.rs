@@ -1,0 +1,163 @@
+//! Explainers: how much each value of a case counts in the model's answer.
+//!
+//! What is explained is one number, a class's score, as a function of the probed input: a [`View`] says which. An explainer
+//! asks for that function's values and gradients through a [`Study`], and gives an [`Explanation`] of each case with its
+//! own error: how far the attributions are from adding up to what they explain. Random numbers belong to a case.
+//!
+//! To add one: a file with its struct, [`Probe`] and [`Explainer`], and its line in [`EXPLAINERS`].
+
+mod baseline;
+mod coalition;
+mod exact_shapley;
+mod input_x_gradient;
+mod integrated_gradients;
+mod kernel_shap;
+mod linear;
+mod occlusion;
+mod saliency;
+mod study;
+mod view;
+
+pub use study::{Case, Explanation};
+pub use view::{Answer, Of};
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use study::Study;
+use view::View;
+
+use super::{Access, Kind, Manual, Probe, schema};
+use crate::engine::{Spent, Target};
+use crate::error::{Error, Result};
+
+/// All explainers, in alphabetical order.
+pub static EXPLAINERS: &[Entry] = &[
+    explainer::<exact_shapley::ExactShapley>(),
+    explainer::<input_x_gradient::InputXGradient>(),
+    explainer::<integrated_gradients::IntegratedGradients>(),
+    explainer::<kernel_shap::KernelShap>(),
+    explainer::<occlusion::Occlusion>(),
+    explainer::<saliency::Saliency>(),
+];
+
+/// An explainer is a probe that attributes the model's answer to the values of a case.
+trait Explainer: Probe {
+    /// What it needs: [`Access::Gradient`], or [`Access::Score`].
+    const ACCESSES: &'static [Access];
+    /// Queries of one case.
+    const COST: &'static str;
+
+    /// Whether it takes reference rows.
+    const BACKGROUND: bool = false;
+
+    /// What is explained.
+    fn view(&self) -> View;
+
+    /// Values of the probed input that it can explain, at most.
+    fn most(&self) -> usize {
+        usize::MAX
+    }
+
+    /// The most that it asks about a case with a probed input of this shape and so many reference rows.
+    fn cost(&self, shape: &[usize], background: u64) -> Spent;
+
+    /// Explains the study's cases, in their order.
+    fn explain(&self, study: &Study<'_>) -> Result<Vec<Explanation>>;
+}
+
+type Explain = dyn Fn(&Study<'_>) -> Result<Vec<Explanation>> + Send + Sync;
+type Cost = dyn Fn(&[usize], u64) -> Spent + Send + Sync;
+
+/// An explainer with its parameters read.
+pub struct Attributor {
+    view: View,
+    /// Values of the probed input that it can explain, at most.
+    pub most: usize,
+    explain: Box<Explain>,
+    cost: Box<Cost>,
+}
+
+impl Attributor {
+    /// Which class's score is explained.
+    pub fn of(&self) -> Of {
+        self.view.target
+    }
+
+    /// The most that it asks about a case with a probed input of this shape and so many reference rows.
+    pub fn cost(&self, shape: &[usize], background: u64) -> Spent {
+        (self.cost)(shape, background)
+    }
+
+    /// Explains `cases`, the target's in its order. `background` are rows that stand for values that are not there, for
+    /// explainers that take some. Fails where the model does, or where the target's limits stop it.
+    ///
+    /// `seed` and `check` (its canonical SPEC) key the random numbers.
+    pub fn explain(
+        &self,
+        target: &Target<'_>,
+        cases: &[Case],
+        background: &[Vec<f32>],
+        seed: u64,
+        check: &str,
+    ) -> Result<Vec<Explanation>> {
+        (self.explain)(&Study { target, cases, background, view: self.view, seed, check })
+    }
+}
+
+/// A member of the family.
+pub struct Entry {
+    pub manual: Manual,
+    /// Whether it takes reference rows.
+    pub background: bool,
+    /// The explainer of these parameters, which fit the manual's schema.
+    pub read: fn(&Map<String, Value>) -> Result<Attributor>,
+}
+
+/// The explainer of this name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    EXPLAINERS.iter().find(|entry| entry.manual.name == name)
+}
+
+const fn explainer<E: Explainer>() -> Entry {
+    let manual = Manual {
+        name: E::NAME,
+        family: "explainer",
+        paper: E::PAPER,
+        accesses: E::ACCESSES,
+        kinds: &[Kind::Floats],
+        cost: E::COST,
+        schema: schema::<E>,
+    };
+    Entry { manual, background: E::BACKGROUND, read: read::<E> }
+}
+
+fn read<E: Explainer>(params: &Map<String, Value>) -> Result<Attributor> {
+    let explainer =
+        E::deserialize(Value::Object(params.clone())).map_err(|e| Error::invalid("params", e.to_string()))?;
+    let explainer = Arc::new(explainer);
+    let (view, most, explaining) = (explainer.view(), explainer.most(), explainer.clone());
+    let explain = Box::new(move |study: &Study<'_>| explaining.explain(study));
+    let cost = Box::new(move |shape: &[usize], background| explainer.cost(shape, background));
+    Ok(Attributor { view, most, explain, cost })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_registry_is_in_order_and_has_manuals() {
+        assert!(EXPLAINERS.is_sorted_by(|a, b| a.manual.name < b.manual.name));
+        for entry in EXPLAINERS {
+            let (name, summary) = (entry.manual.name, entry.manual.summary());
+            assert!(summary.ends_with('.') && summary.len() < 120, "{name}: {summary}");
+            assert!(!entry.manual.text().is_empty() && !entry.manual.paper.is_empty(), "{name}");
+            let schema = (entry.manual.schema)();
+            let properties = schema.get("properties").unwrap().as_object().unwrap();
+            assert!(properties.values().all(|p| p["description"].is_string()), "{name}: {properties:?}");
+            assert!(properties.contains_key("target") && properties.contains_key("output"), "{name}");
+            (entry.read)(&Map::new()).unwrap();
+        }
+    }
+}

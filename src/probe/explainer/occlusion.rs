@@ -1,0 +1,137 @@
+//! Windows that are covered.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Explainer;
+use super::baseline::Baseline;
+use super::study::{Explanation, Study};
+use super::view::View;
+use crate::engine::{Row, Spent};
+use crate::error::Result;
+use crate::probe::{Access, Probe};
+
+/// How much the score falls when a window is covered, window by window.
+///
+/// Takes no gradients. A value under several windows gets the mean of what they cost. Over a picture a window is a
+/// square in all channels, elsewhere some values side by side. Where windows do not overlap, attributions add up to the
+/// score less the baseline's if values do not act together; the residual is how far they do not.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct Occlusion {
+    #[serde(flatten)]
+    view: View,
+    /// What covers a window, in units of the input as read: `zero`, `mean` (of each channel of a picture) or a number.
+    baseline: Baseline,
+    /// Side of a window in pixels, or values. If left out, a seventh of a picture's shorter side, and one value of
+    /// another input.
+    #[schemars(range(min = 1))]
+    window: Option<usize>,
+    /// From one window to the next. If left out, half a window's side.
+    #[schemars(range(min = 1))]
+    stride: Option<usize>,
+}
+
+/// Parts of a picture's shorter side that a window takes, if nothing else is said.
+const PARTS: usize = 7;
+
+/// A picture, or another input as one row of pixels.
+#[derive(Clone, Copy)]
+struct Plane {
+    /// Channels, rows, columns; and their strides.
+    size: [usize; 3],
+    strides: [usize; 3],
+    window: usize,
+    stride: usize,
+}
+
+impl Plane {
+    /// Windows along an axis of this length; the last may reach beyond.
+    fn count(&self, length: usize) -> usize {
+        length.saturating_sub(self.window).div_ceil(self.stride) + 1
+    }
+
+    /// Rows and columns of a window.
+    fn windows(self) -> impl Iterator<Item = [std::ops::Range<usize>; 2]> {
+        let [_, height, width] = self.size;
+        let along = move |i: usize, length: usize| i * self.stride..(i * self.stride + self.window).min(length);
+        (0..self.count(height))
+            .flat_map(move |i| (0..self.count(width)).map(move |j| [along(i, height), along(j, width)]))
+    }
+
+    /// The places of a window's values.
+    fn places(self, [rows, columns]: [std::ops::Range<usize>; 2]) -> impl Iterator<Item = usize> {
+        let [channel, row, column] = self.strides;
+        let all = (0..self.size[0]).flat_map(move |c| rows.clone().map(move |i| c * channel + i * row));
+        all.flat_map(move |at| columns.clone().map(move |j| at + j * column))
+    }
+}
+
+impl Occlusion {
+    fn plane(&self, grid: Option<([usize; 3], [usize; 3])>, values: usize) -> Plane {
+        let (size, strides) = grid.unwrap_or(([1, 1, values], [values, values, 1]));
+        let usual = if grid.is_some() { size[1].min(size[2]).div_ceil(PARTS) } else { 1 };
+        let window = self.window.unwrap_or(usual).max(1);
+        Plane { size, strides, window, stride: self.stride.unwrap_or(window.div_ceil(2)).max(1) }
+    }
+}
+
+impl Probe for Occlusion {
+    const NAME: &'static str = "occlusion";
+    const PAPER: &'static str =
+        "Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, 2013 (arXiv:1311.2901)";
+}
+
+impl Explainer for Occlusion {
+    const ACCESSES: &'static [Access] = &[Access::Score];
+    const COST: &'static str = "windows + 2";
+
+    fn view(&self) -> View {
+        self.view
+    }
+
+    fn cost(&self, shape: &[usize], _: u64) -> Spent {
+        let values = shape.iter().product();
+        let grid = match *shape {
+            [c @ (1 | 3), height, width] => Some(([c, height, width], [height * width, width, 1])),
+            [height, width, c @ (1 | 3)] => Some(([c, height, width], [1, width * c, c])),
+            _ => None,
+        };
+        let plane = self.plane(grid, values);
+        let count = plane.count(plane.size[1]) * plane.count(plane.size[2]);
+        Spent { forward: count as u64 + 2, gradient: 0 }
+    }
+
+    #[allow(clippy::cast_possible_truncation)]
+    fn explain(&self, study: &Study<'_>) -> Result<Vec<Explanation>> {
+        let clean = study.values(&study.rows(|case| case.x.clone()))?;
+        let baselines = study.rows(|case| self.baseline.of(&case.x, study));
+        let without = study.values(&baselines)?;
+        let mut explanations = Vec::new();
+        for (case, (own, baseline)) in study.cases.iter().zip(&baselines).enumerate() {
+            let plane = self.plane(study.grid(), own.x.len());
+            let mut sums = vec![(0.0, 0u32); own.x.len()];
+            let windows: Vec<_> = plane.windows().collect();
+            for windows in windows.chunks(BATCH) {
+                let covered = |window: &[std::ops::Range<usize>; 2]| {
+                    let mut x = own.x.clone();
+                    plane.places(window.clone()).for_each(|place| x[place] = baseline.x[place]);
+                    Row { case, x }
+                };
+                let values = study.values(&windows.iter().map(covered).collect::<Vec<_>>())?;
+                for (window, value) in windows.iter().zip(values) {
+                    for place in plane.places(window.clone()) {
+                        let (sum, count) = &mut sums[place];
+                        (*sum, *count) = (*sum + clean[case] - value, *count + 1);
+                    }
+                }
+            }
+            let attribution = sums.into_iter().map(|(sum, count)| (sum / f64::from(count.max(1))) as f32).collect();
+            explanations.push(Explanation::adding_up_to(clean[case] - without[case], attribution));
+        }
+        Ok(explanations)
+    }
+}
+
+/// Windows that are covered at once.
+const BATCH: usize = 64;

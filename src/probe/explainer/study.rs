@@ -1,0 +1,105 @@
+//! What an explainer may ask.
+
+use ndarray::Array2;
+
+use super::view::View;
+use crate::engine::{Row, Target};
+use crate::error::Result;
+use crate::tensor::Rng;
+
+/// Floats of the rows that are asked about at once.
+const AT_ONCE: usize = 1 << 22;
+
+/// A case to be explained.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub id: String,
+    /// The probed input in row-major order.
+    pub x: Vec<f32>,
+    /// The class whose score is explained.
+    pub class: usize,
+}
+
+/// An explanation of a case.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// Of each value of the probed input, signed, in units of what is explained.
+    pub attribution: Vec<f32>,
+    /// How far the attributions are from what they should add up to, in the same units.
+    pub residual: f64,
+    /// The residual as a share of what they should add up to.
+    pub relative: f64,
+}
+
+impl Explanation {
+    /// One whose attributions should add up to `whole`.
+    pub(super) fn adding_up_to(whole: f64, attribution: Vec<f32>) -> Self {
+        let sum: f64 = attribution.iter().map(|a| f64::from(*a)).sum();
+        Self::new(attribution, sum - whole, whole)
+    }
+
+    pub(super) fn new(attribution: Vec<f32>, residual: f64, whole: f64) -> Self {
+        let relative = if residual == 0.0 { 0.0 } else { (residual / whole).abs() };
+        Self { attribution, residual, relative }
+    }
+}
+
+/// Cases, and the function of the probed input that is explained.
+pub(super) struct Study<'a> {
+    pub(super) target: &'a Target<'a>,
+    pub(super) cases: &'a [Case],
+    /// Rows that stand for values that are not there.
+    pub(super) background: &'a [Vec<f32>],
+    pub(super) view: View,
+    pub(super) seed: u64,
+    pub(super) check: &'a str,
+}
+
+impl Study<'_> {
+    /// The random numbers of a case.
+    pub(super) fn rng(&self, case: usize) -> Rng {
+        Rng::new(self.seed, self.check, &self.cases[case].id, 0)
+    }
+
+    /// The cases as they are, or each as `change` makes it.
+    pub(super) fn rows(&self, mut change: impl FnMut(&Case) -> Vec<f32>) -> Vec<Row> {
+        self.cases.iter().enumerate().map(|(case, c)| Row { case, x: change(c) }).collect()
+    }
+
+    /// What is explained, at each row.
+    pub(super) fn values(&self, rows: &[Row]) -> Result<Vec<f64>> {
+        let most = (AT_ONCE / rows.first().map_or(1, |row| row.x.len()).max(1)).max(1);
+        let mut values = Vec::with_capacity(rows.len());
+        for rows in rows.chunks(most) {
+            let scores = self.target.scores(&rows.iter().collect::<Vec<_>>())?;
+            values.extend(rows.iter().zip(scores.rows()).map(|(row, scores)| self.of(row, &scores.to_vec()).0));
+        }
+        Ok(values)
+    }
+
+    /// What is explained and its gradient at each row, one after the other.
+    pub(super) fn gradients(&self, rows: &[Row], mut visit: impl FnMut(&Row, f64, Vec<f32>)) -> Result<()> {
+        for rows in rows.chunks(self.target.gradient_batch()) {
+            let local = self.target.linearize(&rows.iter().collect::<Vec<_>>())?;
+            let mut cotangents = Array2::zeros(local.scores().raw_dim());
+            let mut values = Vec::new();
+            for ((row, scores), mut cotangent) in rows.iter().zip(local.scores().rows()).zip(cotangents.rows_mut()) {
+                let (value, derivative) = self.of(row, &scores.to_vec());
+                cotangent.iter_mut().zip(derivative).for_each(|(c, d)| *c = d);
+                values.push(value);
+            }
+            let gradients = local.pull(cotangents)?;
+            rows.iter().zip(values).zip(gradients).for_each(|((row, value), gradient)| visit(row, value, gradient));
+        }
+        Ok(())
+    }
+
+    /// Channels, height and width of a picture, with their strides.
+    pub(super) fn grid(&self) -> Option<([usize; 3], [usize; 3])> {
+        self.target.grid()
+    }
+
+    fn of(&self, row: &Row, scores: &[f64]) -> (f64, Vec<f64>) {
+        self.view.of(scores, self.cases[row.case].class, self.target.kind())
+    }
+}
