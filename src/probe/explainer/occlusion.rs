@@ -14,8 +14,8 @@ use crate::probe::{Access, Probe};
 /// How much the score falls when a window is covered, window by window.
 ///
 /// Takes no gradients. A value under several windows gets the mean of what they cost. Over a picture a window is a
-/// square in all channels, elsewhere some values side by side. Where windows do not overlap, attributions add up to the
-/// score less the baseline's if values do not act together; the residual is how far they do not.
+/// square in all channels, elsewhere some values side by side. If windows do not act together, what they cost adds up to
+/// the score less the baseline's, each cost shared among the window's values; the residual is how far it does not.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct Occlusion {
@@ -102,7 +102,7 @@ impl Explainer for Occlusion {
         Spent { forward: count as u64 + 2, gradient: 0 }
     }
 
-    #[allow(clippy::cast_possible_truncation)]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
     fn explain(&self, study: &Study<'_>) -> Result<Vec<Explanation>> {
         let clean = study.values(&study.rows(|case| case.x.clone()))?;
         let baselines = study.rows(|case| self.baseline.of(&case.x, study));
@@ -110,7 +110,7 @@ impl Explainer for Occlusion {
         let mut explanations = Vec::new();
         for (case, (own, baseline)) in study.cases.iter().zip(&baselines).enumerate() {
             let plane = self.plane(study.grid(), own.x.len());
-            let mut sums = vec![(0.0, 0u32); own.x.len()];
+            let mut sums = vec![(0.0, 0.0, 0u32); own.x.len()];
             let windows: Vec<_> = plane.windows().collect();
             for windows in windows.chunks(BATCH) {
                 let covered = |window: &[std::ops::Range<usize>; 2]| {
@@ -120,14 +120,18 @@ impl Explainer for Occlusion {
                 };
                 let values = study.values(&windows.iter().map(covered).collect::<Vec<_>>())?;
                 for (window, value) in windows.iter().zip(values) {
+                    let (cost, values) = (clean[case] - value, plane.places(window.clone()).count());
                     for place in plane.places(window.clone()) {
-                        let (sum, count) = &mut sums[place];
-                        (*sum, *count) = (*sum + clean[case] - value, *count + 1);
+                        let (sum, shares, count) = &mut sums[place];
+                        (*sum, *shares, *count) = (*sum + cost, *shares + cost / values as f64, *count + 1);
                     }
                 }
             }
-            let attribution = sums.into_iter().map(|(sum, count)| (sum / f64::from(count.max(1))) as f32).collect();
-            explanations.push(Explanation::adding_up_to(clean[case] - without[case], attribution));
+            let mean = |sum: f64, count: u32| sum / f64::from(count.max(1));
+            let all: f64 = sums.iter().map(|(_, shares, count)| mean(*shares, *count)).sum();
+            let attribution = sums.iter().map(|(sum, _, count)| mean(*sum, *count) as f32).collect();
+            let whole = clean[case] - without[case];
+            explanations.push(Explanation::new(attribution, all - whole, whole));
         }
         Ok(explanations)
     }
