@@ -125,7 +125,8 @@ pub(super) struct Ask {
     /// `run --output jsonl`, or a finished job of the service.
     #[arg(long, value_name = "FILE.jsonl|JOB")]
     pub(super) baseline: Option<String>,
-    /// Reference rows for explainers that need them: a file or folder as --cases, or a suite of the service.
+    /// Reference rows for explainers that need them, the first 1000: a file or folder as --cases, or a suite of the
+    /// service.
     #[arg(long, value_name = "PATH|SUITE")]
     pub(super) background: Option<String>,
 }

@@ -77,10 +77,6 @@ async fn judge(client: &mut Client, args: Run, onnx: Vec<u8>, signature: String,
     // The cases travel while the model is looked at.
     let (model, suite) =
         tokio::try_join!(client.upload_model(onnx, &title, signature), client.upload_suite(cases, "", &[], &[]))?;
-    if let Some(path) = ask.background.take_if(|name| !name.starts_with("tenants/")) {
-        let rows = data::read(&path)?.first(BACKGROUND_MAX);
-        ask.background = Some(client.upload_suite(rows, "", &[], &[]).await?.name);
-    }
     let keep = args.show.artifacts.is_some() || args.show.report.is_some();
     // The limit has been kept above.
     ask.limit = None;
@@ -106,6 +102,13 @@ pub(super) async fn create(
     request_id: &str,
     validate_only: bool,
 ) -> Result<pb::Job> {
+    let background = match &ask.background {
+        Some(path) if !path.starts_with("tenants/") => {
+            let rows = data::read(path).map_err(|e| e.under("background"))?.first(BACKGROUND_MAX);
+            Some(client.upload_suite(rows, "", &[], &[]).await?.name)
+        }
+        other => other.clone(),
+    };
     let spec = pb::JobSpec {
         subject: Some(pb::Subject { subject: Some(pb::subject::Subject::Model(model.to_owned())) }),
         suite: suite.to_owned(),
@@ -115,7 +118,7 @@ pub(super) async fn create(
         limit: ask.limit.unwrap_or(0),
         baseline: ask.baseline.clone().unwrap_or_default(),
         artifacts,
-        references: ask.background.iter().map(|name| ("background".to_owned(), name.clone())).collect(),
+        references: background.into_iter().map(|name| ("background".to_owned(), name)).collect(),
     };
     let request = pb::CreateJobRequest { spec: Some(spec), request_id: request_id.to_owned(), validate_only };
     answer(client.jobs.create_job(request).await)

@@ -155,15 +155,12 @@ impl Lab {
         checks: &[Check],
     ) -> Result<Option<(String, u64)>> {
         const FIELD: &str = "references.background";
+        let Some((i, check)) = checks.iter().enumerate().find(|(_, check)| check.wants_background()) else {
+            return Ok(None);
+        };
         if spec.background.is_empty() {
-            return match checks.iter().enumerate().find(|(_, check)| check.wants_background()) {
-                Some((i, check)) => {
-                    let message =
-                        format!("{} wants reference rows: --background, or the role `background`", check.spec);
-                    Err(Error::invalid(format!("checks[{i}]"), message))
-                }
-                None => Ok(None),
-            };
+            let message = format!("{} wants reference rows: --background, or the role `background`", check.spec);
+            return Err(Error::invalid(format!("checks[{i}]"), message));
         }
         let id = names::id(&spec.background, tenant, "suites", FIELD)?;
         let (_, suite): (_, SuiteRecord) = self.get(&format!("suite/{tenant}/{id}"), &spec.background).await?;

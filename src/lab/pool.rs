@@ -273,9 +273,10 @@ fn clock(job: &JobRecord, shard: &Shard, time: Duration) -> Result<()> {
 /// The order for a shard.
 pub(super) async fn work(lab: &Lab, job: &JobRecord, shard: &Shard, keep: bool) -> Result<Work> {
     let blobs = &lab.engine().blobs;
+    let wanted = job.spec.checks[shard.check].read()?.wants_background();
     let background = match &job.background {
-        Some((digest, rows)) => Some((blobs.local(digest).await?, *rows)),
-        None => None,
+        Some((digest, rows)) if wanted => Some((blobs.local(digest).await?, *rows)),
+        _ => None,
     };
     Ok(Work {
         background,

@@ -176,7 +176,7 @@ pub struct JobSpec {
     /// A finished job on the same suite that gates compare with; empty for none.
     pub baseline: String,
     /// A suite whose rows stand for values that are not there; empty for none.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub background: String,
 }
 

@@ -78,7 +78,7 @@ impl Lab {
     pub async fn delete_suite(&self, tenant: &str, name: &str) -> Result<()> {
         let suite = self.suite(tenant, name).await?;
         let _alone = self.0.blobs.write().await;
-        self.unused(tenant, |job| job.spec.suite == name, name).await?;
+        self.unused(tenant, |job| job.spec.suite == name || job.spec.background == name, name).await?;
         let id = names::id(name, tenant, "suites", "name")?;
         self.engine().meta.delete(&key(tenant, id), Expect::Any).await?;
         let others: Vec<SuiteRecord> = self.all("suite/").await?;

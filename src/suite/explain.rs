@@ -40,6 +40,11 @@ pub(super) fn explain(
     let explanations = attributor.explain(&target, &cases, subject.background, seed, &point.canonical)?;
     for (n, (explanation, (i, clean))) in explanations.into_iter().zip(places).enumerate() {
         let queries = target.spent(n).all();
+        let Explanation { attribution, residual, .. } = &explanation;
+        if !residual.is_finite() || attribution.iter().any(|a| !a.is_finite()) {
+            all[i] = Err(Error::invalid("", "the explanation is not finite"));
+            continue;
+        }
         let explained = measures(&explanation, queries);
         let array = row(input, explanation.attribution)?;
         all[i] = Ok(Probed { scores: clean.to_vec(), array, queries, attacked: None, explained });
@@ -54,7 +59,8 @@ pub const BACKGROUND_MAX: u64 = 1000;
 pub fn background(model: &Model, cases: &[data::Case]) -> Result<Vec<Vec<f32>>> {
     let name = &model.signature().probed().name;
     let row = |case: &data::Case| {
-        let prepared = prepare(case, model.signature()).map_err(|e| e.under(&format!("background.{}", case.id)))?;
+        let unasked = data::Case { expected: data::Expected::Nothing, ..case.clone() };
+        let prepared = prepare(&unasked, model.signature()).map_err(|e| e.under(&format!("background.{}", case.id)))?;
         Ok(values(&prepared.inputs[name]))
     };
     cases.iter().map(row).collect()
@@ -62,6 +68,9 @@ pub fn background(model: &Model, cases: &[data::Case]) -> Result<Vec<Vec<f32>>> 
 
 /// The class whose score is explained.
 fn class(of: Of, prepared: &Prepared, clean: &[f32], kind: OutputKind) -> Result<usize> {
+    if clean.iter().any(|score| !score.is_finite()) {
+        return Err(Error::invalid("", "the model's answer is not finite"));
+    }
     match (of, &prepared.answer) {
         _ if kind == OutputKind::Value => Ok(0),
         (Of::Class(class), _) => Ok(class),
@@ -75,7 +84,7 @@ fn class(of: Of, prepared: &Prepared, clean: &[f32], kind: OutputKind) -> Result
 fn measures(explanation: &Explanation, queries: u64) -> BTreeMap<String, f64> {
     let Explanation { residual, relative, .. } = explanation;
     let all = [("residual", residual.abs()), ("residual_relative", *relative), (QUERIES, queries as f64)];
-    all.into_iter().filter(|(_, value)| value.is_finite()).map(|(name, value)| (name.to_owned(), value)).collect()
+    all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The measure that says that a case was explained.

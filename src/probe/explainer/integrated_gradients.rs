@@ -122,13 +122,16 @@ impl Explainer for IntegratedGradients {
                 let between = |(x, b): (&f32, &f32)| (f64::from(*b) + place * (f64::from(*x) - f64::from(*b))) as f32;
                 Row { case, x: own.x.iter().zip(&baseline.x).map(between).collect() }
             };
-            let rows: Vec<Row> = places.iter().map(|(place, _)| at(*place)).collect();
             let mut sums = vec![0.0; own.x.len()];
-            let mut weights = places.iter().map(|(_, weight)| weight);
-            study.gradients(&rows, |_, _, gradient| {
-                let weight = weights.next().copied().unwrap_or(0.0);
-                sums.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += weight * f64::from(g));
-            })?;
+            // A few at a time: all of a large picture would take gigabytes.
+            for places in places.chunks(study.target.gradient_batch()) {
+                let rows: Vec<Row> = places.iter().map(|(place, _)| at(*place)).collect();
+                let mut weights = places.iter().map(|(_, weight)| weight);
+                study.gradients(&rows, |_, _, gradient| {
+                    let weight = weights.next().copied().unwrap_or(0.0);
+                    sums.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += weight * f64::from(g));
+                })?;
+            }
             let way = own.x.iter().zip(&baseline.x).map(|(x, b)| f64::from(*x) - f64::from(*b));
             let attribution = sums.iter().zip(way).map(|(sum, way)| (sum * way) as f32).collect();
             explanations.push(Explanation::adding_up_to(clean[case] - without[case], attribution));

@@ -26,8 +26,9 @@ use crate::tensor::Rng;
 pub(super) struct KernelShap {
     #[serde(flatten)]
     view: View,
-    /// Coalitions that are asked. If left out, twice the values and 2048 more.
-    #[schemars(range(min = 2), extend("aliases" = ["nsamples"]))]
+    /// Coalitions that are asked: no fewer than twice the values, and no more than there are. If left out, twice the
+    /// values and 2048 more.
+    #[schemars(range(min = 2, max = 65536), extend("aliases" = ["nsamples"]))]
     n_samples: Option<usize>,
 }
 
@@ -36,8 +37,13 @@ const MOST: usize = 512;
 
 impl KernelShap {
     fn samples(&self, values: usize) -> usize {
-        self.n_samples.unwrap_or(2 * values + 2048)
+        self.n_samples.unwrap_or(2 * values + 2048).max(2 * values).min(all(values))
     }
+}
+
+/// Coalitions of some values and not of all.
+fn all(values: usize) -> usize {
+    u32::try_from(values).ok().and_then(|values| 1usize.checked_shl(values)).map_or(usize::MAX, |all| all - 2)
 }
 
 impl Probe for KernelShap {
@@ -73,9 +79,10 @@ impl Explainer for KernelShap {
             if values == 1 {
                 return Ok(Explanation::adding_up_to(whole, vec![whole as f32]));
             }
-            let drawn = draw(values, self.samples(values), &mut study.rng(case));
-            let worth = worth(study, case, &drawn.iter().map(|(known, _)| known.clone()).collect::<Vec<_>>())?;
-            let shares = regress(&drawn, &worth, ends[0], whole);
+            let (drawn, weights): (Vec<_>, Vec<_>) =
+                draw(values, self.samples(values), &mut study.rng(case)).into_iter().unzip();
+            let worth = worth(study, case, &drawn)?;
+            let shares = regress(&drawn, &weights, &worth, [ends[0], whole]);
             Ok(Explanation::adding_up_to(whole, shares.into_iter().map(|share| share as f32).collect()))
         });
         explained.collect()
@@ -96,13 +103,10 @@ fn draw(values: usize, samples: usize, rng: &mut Rng) -> Vec<(Coalition, f64)> {
     let mut size = 1;
     while size <= half {
         let count = choose(values, size) * paired(size);
-        // As many as the size would be drawn at random, of what is left.
+        // As many as would be drawn of the size, of what is left.
         let left = (samples - drawn.len()) as f64;
         let rest: f64 = (size..=half).map(kernel).sum();
-        if count > left * kernel(size) / rest && drawn.len() as f64 + count > samples as f64 {
-            break;
-        }
-        if count > left {
+        if count > left * kernel(size) / rest * (1.0 + 1e-8) && samples < all(values) {
             break;
         }
         let weight = kernel(size) / total / count;
@@ -173,12 +177,12 @@ fn some(values: usize, size: usize, rng: &mut Rng) -> Coalition {
 
 /// The shares that fit the coalitions' worth best, among those that add up to `whole`: the last one is what the others
 /// leave.
-fn regress(drawn: &[(Coalition, f64)], worth: &[f64], empty: f64, whole: f64) -> Vec<f64> {
-    let free = drawn[0].0.len() - 1;
+fn regress(drawn: &[Coalition], weights: &[f64], worth: &[f64], [empty, whole]: [f64; 2]) -> Vec<f64> {
+    let free = drawn[0].len() - 1;
     let one = |known: bool| f64::from(u8::from(known));
     let (mut matrix, mut right) = (vec![0.0; free * free], vec![0.0; free]);
     let mut row = vec![0.0; free];
-    for ((known, weight), worth) in drawn.iter().zip(worth) {
+    for ((known, weight), worth) in drawn.iter().zip(weights).zip(worth) {
         let last = one(known[free]);
         row.iter_mut().zip(known).for_each(|(row, known)| *row = one(*known) - last);
         let miss = worth - empty - last * whole;
@@ -202,16 +206,20 @@ mod tests {
         single + if known[0] && known[3] { 5.0 } else { 0.0 }
     }
 
+    fn shares(drawn: Vec<(Coalition, f64)>, values: usize, game: &dyn Fn(&[bool]) -> f64) -> Vec<f64> {
+        let (drawn, weights): (Vec<_>, Vec<_>) = drawn.into_iter().unzip();
+        let worth: Vec<f64> = drawn.iter().map(|known| game(known)).collect();
+        let empty = game(&vec![false; values]);
+        regress(&drawn, &weights, &worth, [empty, game(&vec![true; values]) - empty])
+    }
+
     #[test]
     fn all_coalitions_give_exact_shares() {
-        for values in [2, 4, 5, 8, 11] {
-            let mut values = values;
-            values = values.max(4);
+        for values in [4, 5, 8, 11, 15] {
             let drawn = draw(values, 1 << values, &mut Rng::new(0, "kernel_shap", "0", 0));
             assert_eq!(drawn.len(), (1 << values) - 2, "{values}");
             assert!((drawn.iter().map(|(_, weight)| weight).sum::<f64>() - 1.0).abs() < 1e-12);
-            let worth: Vec<f64> = drawn.iter().map(|(known, _)| game(known)).collect();
-            let shares = regress(&drawn, &worth, game(&vec![false; values]), game(&vec![true; values]));
+            let shares = shares(drawn, values, &game);
             for (i, share) in shares.iter().enumerate() {
                 let expected = i as f64 - 2.0 + if i == 0 || i == 3 { 2.5 } else { 0.0 };
                 assert!((share - expected).abs() < 1e-9, "{i} of {values}: {share}");
@@ -224,14 +232,17 @@ mod tests {
         let values = 30;
         let drawn = draw(values, 2 * values + 2048, &mut Rng::new(0, "kernel_shap", "0", 0));
         assert!(drawn.len() <= 2 * values + 2048 && drawn.len() > 2000, "{}", drawn.len());
-        let ends = [vec![false; values], vec![true; values]];
+        // Single values and pairs would take almost all: of these only the former are asked in full, and no fewer than
+        // half of what is left is drawn of larger coalitions.
+        let of_size =
+            |size: usize| drawn.iter().filter(|(known, _)| known.iter().filter(|k| **k).count() == size).count();
+        assert_eq!((of_size(1), of_size(29)), (30, 30));
+        assert!(of_size(15) > 20, "{}", of_size(15));
         let linear = |known: &[bool]| known.iter().zip(0..).map(|(k, i)| f64::from(u8::from(*k)) * f64::from(i)).sum();
-        let worth: Vec<f64> = drawn.iter().map(|(known, _)| linear(known)).collect();
-        let shares = regress(&drawn, &worth, linear(&ends[0]), linear(&ends[1]));
-        assert!(shares.iter().zip(0..).all(|(share, i)| (share - f64::from(i)).abs() < 1e-9), "{shares:?}");
-        let worth: Vec<f64> = drawn.iter().map(|(known, _)| game(known)).collect();
-        let shares = regress(&drawn, &worth, game(&ends[0]), game(&ends[1]));
-        assert!((shares[0] - 0.5).abs() < 0.3 && (shares[7] - 5.0).abs() < 0.3, "{shares:?}");
-        assert!((shares.iter().sum::<f64>() - game(&ends[1])).abs() < 1e-9);
+        let found = shares(drawn.clone(), values, &linear);
+        assert!(found.iter().zip(0..).all(|(share, i)| (share - f64::from(i)).abs() < 1e-9), "{found:?}");
+        let found = shares(drawn, values, &game);
+        assert!((found[0] - 0.5).abs() < 0.3 && (found[7] - 5.0).abs() < 0.3, "{found:?}");
+        assert!((found.iter().sum::<f64>() - game(&vec![true; values])).abs() < 1e-9);
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct Occlusion {
     /// another input.
     #[schemars(range(min = 1))]
     window: Option<usize>,
-    /// From one window to the next. If left out, half a window's side.
+    /// From one window to the next, no more than its side. If left out, half of that.
     #[schemars(range(min = 1))]
     stride: Option<usize>,
 }
@@ -72,7 +72,7 @@ impl Occlusion {
         let (size, strides) = grid.unwrap_or(([1, 1, values], [values, values, 1]));
         let usual = if grid.is_some() { size[1].min(size[2]).div_ceil(PARTS) } else { 1 };
         let window = self.window.unwrap_or(usual).max(1);
-        Plane { size, strides, window, stride: self.stride.unwrap_or(window.div_ceil(2)).max(1) }
+        Plane { size, strides, window, stride: self.stride.unwrap_or(window.div_ceil(2)).clamp(1, window) }
     }
 }
 

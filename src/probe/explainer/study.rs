@@ -27,7 +27,7 @@ pub struct Explanation {
     pub attribution: Vec<f32>,
     /// How far the attributions are from what they should add up to, in the same units.
     pub residual: f64,
-    /// The residual as a share of what they should add up to.
+    /// The residual as a share of what they should add up to; 1 if that is nothing and they add up to something.
     pub relative: f64,
 }
 
@@ -39,7 +39,11 @@ impl Explanation {
     }
 
     pub(super) fn new(attribution: Vec<f32>, residual: f64, whole: f64) -> Self {
-        let relative = if residual == 0.0 { 0.0 } else { (residual / whole).abs() };
+        let relative = match (residual, whole) {
+            (0.0, _) => 0.0,
+            (_, 0.0) => 1.0,
+            _ => (residual / whole).abs().min(f64::MAX),
+        };
         Self { attribution, residual, relative }
     }
 }

@@ -47,7 +47,7 @@ pub(super) enum Output {
 
 impl View {
     /// The number that is explained, and its derivatives by the scores. Probabilities are a softmax of logits, and logits
-    /// their logarithms, which the model's own differ from by the same number for all classes.
+    /// their logarithms, of 2.2e-16 at the least; the model's own differ from these by the same number for all classes.
     pub(super) fn of(self, scores: &[f64], class: usize, kind: OutputKind) -> (f64, Vec<f64>) {
         let one = |value: f64| {
             let mut derivative = vec![0.0; scores.len()];
@@ -63,8 +63,8 @@ impl View {
                 (value, (0..scores.len()).map(|j| value * (f64::from(u8::from(j == class)) - p(j))).collect())
             }
             (Some(Output::Logit), OutputKind::Probabilities) => {
-                let p = scores[class].max(f64::MIN_POSITIVE);
-                (p.ln(), one(p.recip()))
+                let p = scores[class].max(f64::EPSILON);
+                (p.ln(), one(if scores[class] > f64::EPSILON { p.recip() } else { 0.0 }))
             }
             _ => (scores[class], one(1.0)),
         }
