@@ -70,6 +70,16 @@ impl Input {
         }
     }
 
+    /// Channels, height and width with their strides, if this is a picture.
+    pub fn grid(&self) -> Option<([usize; 3], [usize; 3])> {
+        let [channels, height, width] = self.image()?;
+        let strides = match self.layout {
+            Layout::Nchw => [height * width, width, 1],
+            _ => [1, width * channels, channels],
+        };
+        Some(([channels, height, width], strides))
+    }
+
     /// Whether this is a picture, grey or RGB.
     pub fn is_image(&self) -> bool {
         self.image().is_some()

@@ -78,13 +78,7 @@ impl<'a> Target<'a> {
 
     /// Channels, height and width with their strides, if the probed input is a picture.
     pub fn grid(&self) -> Option<([usize; 3], [usize; 3])> {
-        let input = self.model.signature().probed();
-        let [channels, height, width] = input.image()?;
-        let strides = match input.shape.as_slice() {
-            [c, ..] if input.layout == super::Layout::Nchw && *c == channels => [height * width, width, 1],
-            _ => [1, width * channels, channels],
-        };
-        Some(([channels, height, width], strides))
+        self.model.signature().probed().grid()
     }
 
     /// Whether gradients can be asked for.

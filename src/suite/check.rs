@@ -111,7 +111,7 @@ impl Check {
         for point in &self.points {
             let cost = match &point.action {
                 Action::Attack(attacker) => attacker.cost(signature.output.size as u64),
-                Action::Explain(attributor) => attributor.cost(&signature.probed().shape, background),
+                Action::Explain(attributor) => attributor.cost(signature.probed(), background),
                 Action::Nothing | Action::Corrupt(_) => Spent::default(),
             };
             all.forward = all.forward.saturating_add(cost.forward);

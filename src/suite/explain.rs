@@ -106,11 +106,6 @@ impl Explained {
         }
     }
 
-    /// Whether any case was explained.
-    pub(super) fn is_any(&self) -> bool {
-        self.queries.n() > 0
-    }
-
     /// Figures by name.
     pub(super) fn figures(&self) -> [(&'static str, Option<Figure>); 3] {
         let some = |moments: &Moments| (moments.n() > 0).then(|| moments.figure());

@@ -219,14 +219,15 @@ impl<'a> Fold<'a> {
     fn point(&self, check: usize, point: usize) -> CheckReport {
         let (tally, parts) = &self.points[check][point];
         let wanted = self.scope.gates.iter().map(Gate::slice).collect();
+        let place = Place::Point(check, point);
+        if self.scope.checks[check].manual.family == "explainer" {
+            return CheckReport::new(self.scope.checks, place, tally.explanations());
+        }
         let mut metrics = tally.metrics(self.scope.classes, &wanted);
         let slices = self.scope.slices.names();
-        // An explanation is neither right nor wrong.
-        let judged = !tally.explained.is_any();
-        let parts = parts.iter().zip(&slices).filter(|_| judged);
-        metrics.extend(parts.flat_map(|(part, slice)| part.metrics(tally.accuracy(), slice)));
-        let confusion = tally.matrix(self.scope.classes).filter(|_| judged);
-        CheckReport { confusion, ..CheckReport::new(self.scope.checks, Place::Point(check, point), metrics) }
+        metrics.extend(parts.iter().zip(&slices).flat_map(|(part, slice)| part.metrics(tally.accuracy(), slice)));
+        let confusion = tally.matrix(self.scope.classes);
+        CheckReport { confusion, ..CheckReport::new(self.scope.checks, place, metrics) }
     }
 
     /// The mean over points of the accuracy. Its interval is Wilson's on the number of cases, as if all points of a

@@ -114,9 +114,6 @@ impl Tally {
         if self.robust.judged() > 0 {
             return named(self.robust.figures(), "");
         }
-        if self.explained.is_any() {
-            return named(self.explained.figures(), "");
-        }
         let (matrix, some) = (&self.confusion, |m: &Moments| (m.n() > 0).then(|| m.figure()));
         let right = matrix.cells().filter(|((l, p), _)| l == p).map(|(_, n)| n).sum();
         let micro = (matrix.n() > 0).then(|| rate(right, matrix.n()));
@@ -151,6 +148,11 @@ impl Tally {
             }
         }
         metrics
+    }
+
+    /// Metrics of an explainer.
+    pub(super) fn explanations(&self) -> Vec<Metric> {
+        named(self.explained.figures(), "")
     }
 
     /// The matrix; `None` without a judged class.

@@ -145,6 +145,10 @@ fn accesses_fit(check: &Check, signature: &Signature, no_gradient: &str, index: 
     if check.manual.family == "attack" && output.kind == OutputKind::Value {
         return refuse(format!("{name} wants a classifier, the model gives a value"));
     }
+    let mut attributors = (0..check.len()).filter_map(|point| check.attributor(point));
+    if output.kind == OutputKind::Value && attributors.any(|attributor| attributor.wants_classes()) {
+        return refuse(format!("{name} has `target` or `output` of a classifier, the model gives a value"));
+    }
     let classes = (0..check.len()).filter_map(|point| check.attributor(point));
     let explained =
         classes.filter_map(|attributor| if let Of::Class(class) = attributor.of() { Some(class) } else { None });

@@ -7,7 +7,7 @@ use super::Explainer;
 use super::coalition::{Coalition, worth};
 use super::study::{Explanation, Study};
 use super::view::View;
-use crate::engine::Spent;
+use crate::engine::{Input, Spent};
 use crate::error::Result;
 use crate::probe::{Access, Probe};
 
@@ -43,8 +43,8 @@ impl Explainer for ExactShapley {
         MOST
     }
 
-    fn cost(&self, shape: &[usize], background: u64) -> Spent {
-        let values = shape.iter().product::<usize>().min(MOST);
+    fn cost(&self, input: &Input, background: u64) -> Spent {
+        let values = input.shape.iter().product::<usize>().min(MOST);
         Spent { forward: background.saturating_mul(1 << values), gradient: 0 }
     }
 

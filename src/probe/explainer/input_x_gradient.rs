@@ -7,7 +7,7 @@ use super::Explainer;
 use super::baseline::Baseline;
 use super::study::{Explanation, Study};
 use super::view::View;
-use crate::engine::Spent;
+use crate::engine::{Input, Spent};
 use crate::error::Result;
 use crate::probe::{Access, Probe};
 
@@ -38,7 +38,7 @@ impl Explainer for InputXGradient {
         self.view
     }
 
-    fn cost(&self, _: &[usize], _: u64) -> Spent {
+    fn cost(&self, _: &Input, _: u64) -> Spent {
         Spent { forward: 1, gradient: 1 }
     }
 

@@ -9,7 +9,7 @@ use super::Explainer;
 use super::baseline::Baseline;
 use super::study::{Explanation, Study};
 use super::view::View;
-use crate::engine::{Row, Spent};
+use crate::engine::{Input, Row, Spent};
 use crate::error::Result;
 use crate::probe::{Access, Probe};
 
@@ -106,7 +106,7 @@ impl Explainer for IntegratedGradients {
         self.view
     }
 
-    fn cost(&self, _: &[usize], _: u64) -> Spent {
+    fn cost(&self, _: &Input, _: u64) -> Spent {
         Spent { forward: 2, gradient: u64::from(self.n_steps) }
     }
 

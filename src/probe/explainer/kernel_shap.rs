@@ -10,7 +10,7 @@ use super::coalition::{Coalition, worth};
 use super::linear::solve;
 use super::study::{Explanation, Study};
 use super::view::View;
-use crate::engine::Spent;
+use crate::engine::{Input, Spent};
 use crate::error::Result;
 use crate::probe::{Access, Probe};
 use crate::tensor::Rng;
@@ -65,8 +65,8 @@ impl Explainer for KernelShap {
         MOST
     }
 
-    fn cost(&self, shape: &[usize], background: u64) -> Spent {
-        let samples = self.samples(shape.iter().product()) as u64 + 2;
+    fn cost(&self, input: &Input, background: u64) -> Spent {
+        let samples = self.samples(input.shape.iter().product()) as u64 + 2;
         Spent { forward: background.saturating_mul(samples), gradient: 0 }
     }
 

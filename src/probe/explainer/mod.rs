@@ -28,7 +28,7 @@ use study::Study;
 use view::View;
 
 use super::{Access, Kind, Manual, Probe, schema};
-use crate::engine::{Spent, Target};
+use crate::engine::{Input, Spent, Target};
 use crate::error::{Error, Result};
 
 /// All explainers, in alphabetical order.
@@ -59,15 +59,15 @@ trait Explainer: Probe {
         usize::MAX
     }
 
-    /// The most that it asks about a case with a probed input of this shape and so many reference rows.
-    fn cost(&self, shape: &[usize], background: u64) -> Spent;
+    /// The most that it asks about a case with such a probed input and so many reference rows.
+    fn cost(&self, input: &Input, background: u64) -> Spent;
 
     /// Explains the study's cases, in their order.
     fn explain(&self, study: &Study<'_>) -> Result<Vec<Explanation>>;
 }
 
 type Explain = dyn Fn(&Study<'_>) -> Result<Vec<Explanation>> + Send + Sync;
-type Cost = dyn Fn(&[usize], u64) -> Spent + Send + Sync;
+type Cost = dyn Fn(&Input, u64) -> Spent + Send + Sync;
 
 /// An explainer with its parameters read.
 pub struct Attributor {
@@ -84,9 +84,14 @@ impl Attributor {
         self.view.target
     }
 
-    /// The most that it asks about a case with a probed input of this shape and so many reference rows.
-    pub fn cost(&self, shape: &[usize], background: u64) -> Spent {
-        (self.cost)(shape, background)
+    /// Whether it asks for what only a classifier has.
+    pub fn wants_classes(&self) -> bool {
+        self.view.output.is_some() || matches!(self.view.target, Of::Class(_))
+    }
+
+    /// The most that it asks about a case with such a probed input and so many reference rows.
+    pub fn cost(&self, input: &Input, background: u64) -> Spent {
+        (self.cost)(input, background)
     }
 
     /// Explains `cases`, the target's in its order. `background` are rows that stand for values that are not there, for
@@ -138,7 +143,7 @@ fn read<E: Explainer>(params: &Map<String, Value>) -> Result<Attributor> {
     let explainer = Arc::new(explainer);
     let (view, most, explaining) = (explainer.view(), explainer.most(), explainer.clone());
     let explain = Box::new(move |study: &Study<'_>| explaining.explain(study));
-    let cost = Box::new(move |shape: &[usize], background| explainer.cost(shape, background));
+    let cost = Box::new(move |input: &Input, background| explainer.cost(input, background));
     Ok(Attributor { view, most, explain, cost })
 }
 

@@ -7,7 +7,7 @@ use super::Explainer;
 use super::baseline::Baseline;
 use super::study::{Explanation, Study};
 use super::view::View;
-use crate::engine::{Row, Spent};
+use crate::engine::{Input, Row, Spent};
 use crate::error::Result;
 use crate::probe::{Access, Probe};
 
@@ -90,14 +90,8 @@ impl Explainer for Occlusion {
         self.view
     }
 
-    fn cost(&self, shape: &[usize], _: u64) -> Spent {
-        let values = shape.iter().product();
-        let grid = match *shape {
-            [c @ (1 | 3), height, width] => Some(([c, height, width], [height * width, width, 1])),
-            [height, width, c @ (1 | 3)] => Some(([c, height, width], [1, width * c, c])),
-            _ => None,
-        };
-        let plane = self.plane(grid, values);
+    fn cost(&self, input: &Input, _: u64) -> Spent {
+        let plane = self.plane(input.grid(), input.shape.iter().product());
         let count = plane.count(plane.size[1]) * plane.count(plane.size[2]);
         Spent { forward: count as u64 + 2, gradient: 0 }
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Explainer;
 use super::study::{Explanation, Study};
 use super::view::View;
-use crate::engine::Spent;
+use crate::engine::{Input, Spent};
 use crate::error::Result;
 use crate::probe::{Access, Probe};
 
@@ -45,7 +45,7 @@ impl Explainer for Saliency {
         self.view
     }
 
-    fn cost(&self, _: &[usize], _: u64) -> Spent {
+    fn cost(&self, _: &Input, _: u64) -> Spent {
         Spent { forward: 1, gradient: 1 }
     }
 
