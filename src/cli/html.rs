@@ -78,7 +78,7 @@ fn metrics(html: &mut String, report: &pb::Report) {
                 html,
                 "<tr><td>{}<td>{}<td class=\"number\">{}<td class=\"number\">{}<td class=\"number\">{count}",
                 escape(&title(check)),
-                escape(&m.name),
+                escape(&if m.slice.is_empty() { m.name.clone() } else { format!("{} ({})", m.name, m.slice) }),
                 figure(m.value),
                 interval(m)
             );
