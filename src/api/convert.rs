@@ -240,7 +240,7 @@ pub(super) fn progress_to_pb(progress: &Progress) -> pb::Progress {
 }
 
 /// The role of the suite whose rows stand for what is not there.
-pub(super) const BACKGROUND: &str = "background";
+pub(crate) const BACKGROUND: &str = "background";
 
 pub(super) fn job_to_pb(job: &JobRecord, progress: Option<&Progress>) -> pb::Job {
     let spec = &job.spec;

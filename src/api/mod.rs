@@ -14,6 +14,7 @@ pub mod pb {
     tonic::include_proto!("assay.v1");
 }
 
+pub(crate) use convert::BACKGROUND;
 pub use convert::{case_to_pb, map_to_struct, struct_to_map, tensor_from_bytes};
 pub use report::{check_to_pb, gate_to_pb};
 pub use status::error_from_status;

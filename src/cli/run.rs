@@ -9,7 +9,7 @@ use super::client::{Client, answer, check, file, signature};
 use super::progress::Meter;
 use super::suite::SuiteFile;
 use super::{Ended, artifacts, html, output, predictions, serve};
-use crate::api::pb;
+use crate::api::{BACKGROUND, pb};
 use crate::data;
 use crate::error::{Error, Result};
 use crate::suite::BACKGROUND_MAX;
@@ -118,7 +118,7 @@ pub(super) async fn create(
         limit: ask.limit.unwrap_or(0),
         baseline: ask.baseline.clone().unwrap_or_default(),
         artifacts,
-        references: background.into_iter().map(|name| ("background".to_owned(), name)).collect(),
+        references: background.into_iter().map(|name| (BACKGROUND.to_owned(), name)).collect(),
     };
     let request = pb::CreateJobRequest { spec: Some(spec), request_id: request_id.to_owned(), validate_only };
     answer(client.jobs.create_job(request).await)

@@ -137,6 +137,13 @@ impl Fast {
 }
 
 impl Layout<'_> {
+    /// Notes that `wire` gives what a node and those `behind` it gave.
+    pub(super) fn stands_for(&mut self, node: &TypedNode, behind: &[usize], wire: OutletId, blocks: bool) {
+        let last = behind.last().copied().unwrap_or(node.id);
+        if blocks { &mut self.blocks } else { &mut self.plain }.insert(last.into(), wire);
+        self.done.extend(behind);
+    }
+
     /// Wires it in place of a node and of those `behind`.
     pub(super) fn wire_fast(
         &mut self,
@@ -147,9 +154,7 @@ impl Layout<'_> {
     ) -> TractResult<bool> {
         let gives_blocks = fast.gives_blocks;
         let wire = self.new.wire_node(&node.name, Own(fast), &[x])?[0];
-        let last = behind.last().copied().unwrap_or(node.id);
-        if gives_blocks { &mut self.blocks } else { &mut self.plain }.insert(last.into(), wire);
-        self.done.extend(behind);
+        self.stands_for(node, behind, wire, gives_blocks);
         Ok(true)
     }
 

@@ -129,8 +129,7 @@ impl Layout<'_> {
         pair.take(&after);
         let inputs = node.inputs.iter().map(|input| self.plain(*input)).collect::<TractResult<TVec<_>>>()?;
         let wire = self.new.wire_node(&node.name, Own(pair), &inputs)?[0];
-        self.plain.insert(behind.last().copied().unwrap_or(node.id).into(), wire);
-        self.done.extend(behind);
+        self.stands_for(node, &behind, wire, false);
         Ok(true)
     }
 }

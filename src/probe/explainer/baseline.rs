@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::study::Study;
+use super::study::{Study, one_row};
 
 /// What stands for a value that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -34,7 +34,7 @@ impl Baseline {
             Self::Word(Word::Zero) => vec![0.0; x.len()],
             Self::Number(number) => vec![number as f32; x.len()],
             Self::Word(Word::Mean) => {
-                let ([channels, ..], [stride, ..]) = study.grid().unwrap_or(([1, 1, x.len()], [x.len(), x.len(), 1]));
+                let ([channels, ..], [stride, ..]) = study.grid().unwrap_or_else(|| one_row(x.len()));
                 let channel = |i: usize| i / stride.max(1) % channels;
                 let mut sums = vec![(0.0, 0.0); channels];
                 for (i, x) in x.iter().enumerate() {

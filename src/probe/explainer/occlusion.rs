@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Explainer;
 use super::baseline::Baseline;
-use super::study::{Explanation, Study};
+use super::study::{Explanation, Grid, Study, one_row};
 use super::view::View;
 use crate::engine::{Input, Row, Spent};
 use crate::error::Result;
@@ -68,8 +68,8 @@ impl Plane {
 }
 
 impl Occlusion {
-    fn plane(&self, grid: Option<([usize; 3], [usize; 3])>, values: usize) -> Plane {
-        let (size, strides) = grid.unwrap_or(([1, 1, values], [values, values, 1]));
+    fn plane(&self, grid: Option<Grid>, values: usize) -> Plane {
+        let (size, strides) = grid.unwrap_or_else(|| one_row(values));
         let usual = if grid.is_some() { size[1].min(size[2]).div_ceil(PARTS) } else { 1 };
         let window = self.window.unwrap_or(usual).max(1);
         Plane { size, strides, window, stride: self.stride.unwrap_or(window.div_ceil(2)).clamp(1, window) }

@@ -48,6 +48,14 @@ impl Explanation {
     }
 }
 
+/// Channels, rows and columns, and their strides.
+pub(super) type Grid = ([usize; 3], [usize; 3]);
+
+/// Values that are no picture, as one row of pixels.
+pub(super) fn one_row(values: usize) -> Grid {
+    ([1, 1, values], [values, values, 1])
+}
+
 /// Cases, and the function of the probed input that is explained.
 pub(super) struct Study<'a> {
     pub(super) target: &'a Target<'a>,
@@ -99,7 +107,7 @@ impl Study<'_> {
     }
 
     /// Channels, height and width of a picture, with their strides.
-    pub(super) fn grid(&self) -> Option<([usize; 3], [usize; 3])> {
+    pub(super) fn grid(&self) -> Option<Grid> {
         self.target.grid()
     }
 

@@ -193,6 +193,6 @@ impl Tiles {
 
 /// The caller has seen that all offsets fit.
 #[allow(clippy::cast_possible_truncation)]
-fn narrow(offset: usize) -> u32 {
+pub(super) fn narrow(offset: usize) -> u32 {
     offset as u32
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::aligned::Aligned;
 use super::epilogue::Epilogue;
-use super::geometry::Tile;
+use super::geometry::{Tile, narrow};
 use super::pack;
 use super::simd::{Isa, LANES, Simd, dispatch};
 use super::tile::Strip;
@@ -251,6 +251,7 @@ unsafe fn strips<S: Simd, const Q: usize, const P: usize>(
     let (depth, width) = (product.depth, product.width());
     let blocks = width / LANES;
     let panel = P * depth.next_multiple_of(LANES);
+    // That they fit, `multiply` has seen.
     let mut writes = [0; P];
     for (row, write) in writes.iter_mut().enumerate() {
         *write = narrow(row * to);
@@ -281,10 +282,4 @@ unsafe fn strips<S: Simd, const Q: usize, const P: usize>(
         }
         block += count;
     }
-}
-
-/// [`Product::multiply`] has seen that a tile's offsets fit.
-#[allow(clippy::cast_possible_truncation)]
-fn narrow(offset: usize) -> u32 {
-    offset as u32
 }
