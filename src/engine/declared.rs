@@ -26,6 +26,7 @@ struct DeclaredInput {
     range: Option<[f64; 2]>,
     geometry: Vec<Geometry>,
     preprocess: Vec<Preprocess>,
+    features: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -103,6 +104,7 @@ fn input(port: &Port, own: &DeclaredInput, sample_axis: bool) -> Result<Input> {
         range: own.range,
         geometry: own.geometry.clone(),
         preprocess: own.preprocess.clone(),
+        features: own.features.clone(),
         shape,
     };
     check(&input, own.layout.is_some())?;
@@ -189,11 +191,24 @@ fn check(input: &Input, declared: bool) -> Result<()> {
             format!("the graph wants {}, which is not normalised", input.dtype.name()),
         ));
     }
+    features(input)?;
     input
         .preprocess
         .iter()
         .enumerate()
         .try_for_each(|(i, step)| figures(input, step).map_err(|e| e.under(&format!("preprocess[{i}]"))))
+}
+
+/// Refuses names of features that are not one for each, or not to be told apart.
+fn features(input: &Input) -> Result<()> {
+    let names = &input.features;
+    let rows = matches!(input.layout, Layout::Nf | Layout::Ntf);
+    if names.is_empty() || (rows && names.len() == channels(input)) {
+        let twin = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name));
+        return twin.map_or(Ok(()), |(_, name)| Err(Error::invalid("features", format!("`{name}` stands twice"))));
+    }
+    let wanted = if rows { format!("{} were expected", channels(input)) } else { "only rows have features".to_owned() };
+    Err(Error::invalid("features", format!("{} names were found; {wanted}", names.len())))
 }
 
 fn figures(input: &Input, step: &Preprocess) -> Result<()> {

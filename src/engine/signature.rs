@@ -59,6 +59,9 @@ pub struct Input {
     pub geometry: Vec<Geometry>,
     /// From probe space to the model, inside the target.
     pub preprocess: Vec<Preprocess>,
+    /// Names of the features, of a row or of each step of a sequence; empty where nobody said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
 }
 
 impl Input {
@@ -78,6 +81,26 @@ impl Input {
             _ => [1, width * channels, channels],
         };
         Some(([channels, height, width], strides))
+    }
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether there is no value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The name of a feature: as declared, or `x` and its number.
+    pub fn feature(&self, index: usize) -> String {
+        self.features.get(index).cloned().unwrap_or_else(|| format!("x{index}"))
+    }
+
+    /// Whether this is a sequence of tokens, each a whole number.
+    pub fn is_tokens(&self) -> bool {
+        self.layout == Layout::Nt && matches!(self.dtype, DType::I32 | DType::I64)
     }
 
     /// Whether this is a picture, grey or RGB.

@@ -8,7 +8,7 @@ use ndarray::{Array2, ArrayD};
 
 use super::autodiff::{Differentiated, Linearized};
 use super::model::Model;
-use super::signature::OutputKind;
+use super::signature::{Input, OutputKind};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Tensor, Tensors};
 
@@ -74,6 +74,11 @@ impl<'a> Target<'a> {
     /// Number of classes.
     pub fn classes(&self) -> usize {
         self.model.signature().output.size
+    }
+
+    /// The probed input.
+    pub fn input(&self) -> &Input {
+        self.model.signature().probed()
     }
 
     /// Channels, height and width with their strides, if the probed input is a picture.
@@ -156,7 +161,15 @@ impl<'a> Target<'a> {
                 let shape: Vec<usize> = std::iter::once(rows.len()).chain(input.shape.iter().copied()).collect();
                 let values = rows.iter().flat_map(|row| row.x.iter().copied()).collect();
                 let array = ArrayD::from_shape_vec(shape, values).map_err(|e| Error::internal("a probed row", e))?;
-                if input.dtype == DType::F64 { Tensor::F64(array.mapv(f64::from)) } else { Tensor::F32(array) }
+                match input.dtype {
+                    DType::F64 => Tensor::F64(array.mapv(f64::from)),
+                    // Tokens are whole numbers below 2^24, of which float32 loses none.
+                    #[allow(clippy::cast_possible_truncation)]
+                    DType::I64 => Tensor::I64(array.mapv(|v| v.round() as i64)),
+                    #[allow(clippy::cast_possible_truncation)]
+                    DType::I32 => Tensor::I32(array.mapv(|v| v.round() as i32)),
+                    _ => Tensor::F32(array),
+                }
             } else {
                 let missing = || Error::internal("a probed case", format!("it has no input {}", input.name));
                 let own = |row: &&Row| self.cases[row.case].get(&input.name).cloned().ok_or_else(missing);

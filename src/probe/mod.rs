@@ -43,6 +43,8 @@ pub enum Kind {
     /// Numbers over time, of one feature or several.
     Sequence,
     Text,
+    /// Whole numbers that stand for words or parts of words, one after the other.
+    Tokens,
     /// Floats of any shape.
     Floats,
 }
@@ -55,6 +57,7 @@ impl Kind {
             Self::Row => "a row of float features",
             Self::Sequence => "a sequence of floats",
             Self::Text => "text",
+            Self::Tokens => "a sequence of tokens",
             Self::Floats => "floats",
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn corrupt(x: &Tensor, input: &Input, corrupter: &Corrupter, rng: &mu
             let features = if input.layout == Layout::Ntf { input.shape[1] } else { 1 };
             Sample::Sequence(Sequence { values: values(), features, range })
         }
-        Some(Kind::Text | Kind::Floats) | None => {
+        Some(Kind::Text | Kind::Tokens | Kind::Floats) | None => {
             return Err(Error::invalid("", "the input is of no kind that can be corrupted"));
         }
     };

@@ -121,8 +121,10 @@ fn sliced(gate: &Gate, signature: &Signature, summary: &Summary) -> Result<()> {
 /// Refuses a check on an input that is not of a kind that its probe takes.
 fn input_fits(check: &Check, probed: &Input, index: usize) -> Result<()> {
     let kinds = check.manual.kinds;
-    let fits = |kind: &Kind| {
-        if *kind == Kind::Floats { probed.dtype.is_float() } else { corrupt::kind(probed) == Some(*kind) }
+    let fits = |kind: &Kind| match kind {
+        Kind::Floats => probed.dtype.is_float(),
+        Kind::Tokens => probed.is_tokens(),
+        kind => corrupt::kind(probed) == Some(*kind),
     };
     if kinds.is_empty() || kinds.iter().any(fits) {
         return Ok(());
@@ -153,10 +155,8 @@ fn accesses_fit(check: &Check, signature: &Signature, no_gradient: &str, index: 
     let explained =
         classes.filter_map(|attributor| if let Of::Class(class) = attributor.of() { Some(class) } else { None });
     let goals = (0..check.len()).filter_map(|point| Some(check.attacker(point)?.threat.goal));
-    let values: usize = signature.probed().shape.iter().product();
-    let most = (0..check.len()).filter_map(|point| Some(check.attributor(point)?.most)).min();
-    if let Some(most) = most.filter(|most| values > *most) {
-        return refuse(format!("{name} explains at most {most} values, the input has {values}"));
+    for attributor in (0..check.len()).filter_map(|point| check.attributor(point)) {
+        attributor.fits(signature.probed()).map_err(|e| e.under(&format!("checks[{index}]")))?;
     }
     let aimed = goals.filter_map(|goal| if let Goal::Class(class) = goal { Some(class) } else { None });
     if let Some(class) = aimed.chain(explained).find(|class| *class >= output.size) {

@@ -95,6 +95,7 @@ fn photographs(folder: &Path, every: usize) -> Vec<Pixels> {
         range: None,
         geometry: vec![Geometry::Resize(resize), Geometry::Crop(Crop { center: 224 })],
         preprocess: Vec::new(),
+        features: Vec::new(),
     };
     let output =
         Output { name: String::new(), kind: OutputKind::Logits, size: 1000, classes: Vec::new(), labels: Vec::new() };

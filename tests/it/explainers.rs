@@ -330,7 +330,7 @@ fn what_cannot_be_explained_is_refused() {
         ("integrated_gradients:n_steps=1", "a whole number from 2 to 1000"),
         ("occlusion:baseline=grey", "zero or mean or a number"),
         ("saliencey", "did you mean saliency?"),
-        ("kernel_shap", "kernel_shap explains at most 512 values, the input has 784"),
+        ("kernel_shap:groups=each", "784 groups of values were found, at most 512 are explained"),
     ] {
         let output = run(&["--check", check]);
         assert_eq!(output.status.code(), Some(2), "{check}");

@@ -5,24 +5,34 @@ use serde::{Deserialize, Serialize};
 
 use super::Explainer;
 use super::coalition::{Coalition, worth};
+use super::partition::Grouping;
 use super::study::{Explanation, Study};
 use super::view::View;
 use crate::engine::{Input, Spent};
 use crate::error::Result;
-use crate::probe::{Access, Probe};
+use crate::probe::{Access, Kind, Probe};
 
 /// The share of each value in the score by all coalitions of the others: Shapley values, exactly.
 ///
 /// A value that is not known is drawn from the background's rows, all of which are asked. The attributions add up to the
-/// score less its mean over the background. Takes at most 15 values.
+/// score less its mean over the background. Takes at most 15 values, or groups of values.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct ExactShapley {
     #[serde(flatten)]
     view: View,
+    #[serde(flatten)]
+    grouping: Grouping,
 }
 
-/// Values of which all coalitions can be asked.
+impl ExactShapley {
+    /// As wanted, but that superpixels and patches are no more than can be asked.
+    fn grouping(&self) -> Grouping {
+        self.grouping.at_most(MOST)
+    }
+}
+
+/// Groups of which all coalitions can be asked.
 const MOST: usize = 15;
 
 impl Probe for ExactShapley {
@@ -32,35 +42,36 @@ impl Probe for ExactShapley {
 
 impl Explainer for ExactShapley {
     const ACCESSES: &'static [Access] = &[Access::Score];
-    const COST: &'static str = "2^values x background";
+    const COST: &'static str = "2^groups x background";
+    const KINDS: &'static [Kind] = &[Kind::Floats, Kind::Tokens];
     const BACKGROUND: bool = true;
 
     fn view(&self) -> View {
         self.view
     }
 
-    fn most(&self) -> usize {
-        MOST
+    fn fits(&self, input: &Input) -> Result<()> {
+        self.grouping().fits(input, MOST)
     }
 
     fn cost(&self, input: &Input, background: u64) -> Spent {
-        let values = input.shape.iter().product::<usize>().min(MOST);
-        Spent { forward: background.saturating_mul(1 << values), gradient: 0 }
+        let groups = self.grouping().most(input).unwrap_or(MOST).min(MOST);
+        Spent { forward: background.saturating_mul(1 << groups), gradient: 0 }
     }
 
-    #[allow(clippy::cast_possible_truncation)]
     fn explain(&self, study: &Study<'_>) -> Result<Vec<Explanation>> {
         let explained = study.cases.iter().enumerate().map(|(case, own)| {
-            let values = own.x.len();
-            let known = |set: usize| -> Coalition { (0..values).map(|i| set >> i & 1 == 1).collect() };
-            let worth = worth(study, case, &(0..1usize << values).map(known).collect::<Vec<_>>())?;
-            let shares = weights(values);
+            let partition = self.grouping().of(study.input(), &own.x)?;
+            let groups = partition.count;
+            let known = |set: usize| -> Coalition { (0..groups).map(|i| set >> i & 1 == 1).collect() };
+            let worth = worth(study, case, &partition, &(0..1usize << groups).map(known).collect::<Vec<_>>())?;
+            let shares = weights(groups);
             let share = |i: usize| -> f64 {
-                let without = (0..1usize << values).filter(|set| set >> i & 1 == 0);
+                let without = (0..1usize << groups).filter(|set| set >> i & 1 == 0);
                 without.map(|set| shares[set.count_ones() as usize] * (worth[set | 1 << i] - worth[set])).sum()
             };
-            let attribution = (0..values).map(|i| share(i) as f32).collect();
-            Ok(Explanation::adding_up_to(worth[(1 << values) - 1] - worth[0], attribution))
+            let attribution = partition.spread(&(0..groups).map(share).collect::<Vec<_>>());
+            Ok(Explanation::adding_up_to(worth[(1 << groups) - 1] - worth[0], attribution))
         });
         explained.collect()
     }

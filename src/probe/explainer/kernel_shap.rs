@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::Explainer;
 use super::coalition::{Coalition, worth};
 use super::linear::solve;
+use super::partition::Grouping;
 use super::study::{Explanation, Study};
 use super::view::View;
 use crate::engine::{Input, Spent};
 use crate::error::Result;
-use crate::probe::{Access, Probe};
+use crate::probe::{Access, Kind, Probe};
 use crate::tensor::Rng;
 
 /// Shapley values by a regression of the score on which values are known, weighted by Shapley's kernel.
@@ -20,12 +21,14 @@ use crate::tensor::Rng;
 /// Coalitions of few and of almost all values come first, all of a size while `n_samples` lasts; the others are drawn,
 /// each with its complement. With as many samples as coalitions the values are exact. A value that is not known is drawn
 /// from the background's rows, all of which are asked. The attributions add up to the score less its mean over the
-/// background; the regression is told so. Takes at most 512 values.
+/// background; the regression is told so. Takes at most 512 values, or groups of values.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct KernelShap {
     #[serde(flatten)]
     view: View,
+    #[serde(flatten)]
+    grouping: Grouping,
     /// Coalitions that are asked: no fewer than twice the values, and no more than there are. If left out, twice the
     /// values and 2048 more.
     #[schemars(range(min = 2, max = 65536), extend("aliases" = ["nsamples"]))]
@@ -55,35 +58,36 @@ impl Probe for KernelShap {
 impl Explainer for KernelShap {
     const ACCESSES: &'static [Access] = &[Access::Score];
     const COST: &'static str = "n_samples x background";
+    const KINDS: &'static [Kind] = &[Kind::Floats, Kind::Tokens];
     const BACKGROUND: bool = true;
 
     fn view(&self) -> View {
         self.view
     }
 
-    fn most(&self) -> usize {
-        MOST
+    fn fits(&self, input: &Input) -> Result<()> {
+        self.grouping.fits(input, MOST)
     }
 
     fn cost(&self, input: &Input, background: u64) -> Spent {
-        let samples = self.samples(input.shape.iter().product()) as u64 + 2;
+        let samples = self.samples(self.grouping.most(input).unwrap_or(MOST)) as u64 + 2;
         Spent { forward: background.saturating_mul(samples), gradient: 0 }
     }
 
-    #[allow(clippy::cast_possible_truncation)]
     fn explain(&self, study: &Study<'_>) -> Result<Vec<Explanation>> {
         let explained = study.cases.iter().enumerate().map(|(case, own)| {
-            let values = own.x.len();
-            let ends = worth(study, case, &[vec![false; values], vec![true; values]])?;
+            let partition = self.grouping.of(study.input(), &own.x)?;
+            let groups = partition.count;
+            let ends = worth(study, case, &partition, &[vec![false; groups], vec![true; groups]])?;
             let whole = ends[1] - ends[0];
-            if values == 1 {
-                return Ok(Explanation::adding_up_to(whole, vec![whole as f32]));
+            if groups == 1 {
+                return Ok(Explanation::adding_up_to(whole, partition.spread(&[whole])));
             }
             let (drawn, weights): (Vec<_>, Vec<_>) =
-                draw(values, self.samples(values), &mut study.rng(case)).into_iter().unzip();
-            let worth = worth(study, case, &drawn)?;
+                draw(groups, self.samples(groups), &mut study.rng(case)).into_iter().unzip();
+            let worth = worth(study, case, &partition, &drawn)?;
             let shares = regress(&drawn, &weights, &worth, [ends[0], whole]);
-            Ok(Explanation::adding_up_to(whole, shares.into_iter().map(|share| share as f32).collect()))
+            Ok(Explanation::adding_up_to(whole, partition.spread(&shares)))
         });
         explained.collect()
     }

@@ -14,8 +14,10 @@ mod integrated_gradients;
 mod kernel_shap;
 mod linear;
 mod occlusion;
+mod partition;
 mod saliency;
 mod study;
+mod superpixels;
 mod view;
 
 pub use study::{Case, Explanation};
@@ -48,15 +50,18 @@ trait Explainer: Probe {
     /// Queries of one case.
     const COST: &'static str;
 
+    /// What it can explain: with scores alone tokens too.
+    const KINDS: &'static [Kind] = &[Kind::Floats];
+
     /// Whether it takes reference rows.
     const BACKGROUND: bool = false;
 
     /// What is explained.
     fn view(&self) -> View;
 
-    /// Values of the probed input that it can explain, at most.
-    fn most(&self) -> usize {
-        usize::MAX
+    /// Refuses an input that it cannot explain, or for which its parameters have no meaning; under `params...` or the name.
+    fn fits(&self, _input: &Input) -> Result<()> {
+        Ok(())
     }
 
     /// The most that it asks about a case with such a probed input and so many reference rows.
@@ -66,14 +71,14 @@ trait Explainer: Probe {
     fn explain(&self, study: &Study<'_>) -> Result<Vec<Explanation>>;
 }
 
+type Fits = dyn Fn(&Input) -> Result<()> + Send + Sync;
 type Explain = dyn Fn(&Study<'_>) -> Result<Vec<Explanation>> + Send + Sync;
 type Cost = dyn Fn(&Input, u64) -> Spent + Send + Sync;
 
 /// An explainer with its parameters read.
 pub struct Attributor {
     view: View,
-    /// Values of the probed input that it can explain, at most.
-    pub most: usize,
+    fits: Box<Fits>,
     explain: Box<Explain>,
     cost: Box<Cost>,
 }
@@ -87,6 +92,11 @@ impl Attributor {
     /// Whether it asks for what only a classifier has.
     pub fn wants_classes(&self) -> bool {
         self.view.output.is_some() || matches!(self.view.target, Of::Class(_))
+    }
+
+    /// Refuses an input that it cannot explain, or for which its parameters have no meaning.
+    pub fn fits(&self, input: &Input) -> Result<()> {
+        (self.fits)(input)
     }
 
     /// The most that it asks about a case with such a probed input and so many reference rows.
@@ -130,7 +140,7 @@ const fn explainer<E: Explainer>() -> Entry {
         family: "explainer",
         paper: E::PAPER,
         accesses: E::ACCESSES,
-        kinds: &[Kind::Floats],
+        kinds: E::KINDS,
         cost: E::COST,
         schema: schema::<E>,
     };
@@ -141,10 +151,11 @@ fn read<E: Explainer>(params: &Map<String, Value>) -> Result<Attributor> {
     let explainer =
         E::deserialize(Value::Object(params.clone())).map_err(|e| Error::invalid("params", e.to_string()))?;
     let explainer = Arc::new(explainer);
-    let (view, most, explaining) = (explainer.view(), explainer.most(), explainer.clone());
+    let (view, explaining, fitting) = (explainer.view(), explainer.clone(), explainer.clone());
+    let fits = Box::new(move |input: &Input| fitting.fits(input));
     let explain = Box::new(move |study: &Study<'_>| explaining.explain(study));
     let cost = Box::new(move |input: &Input, background| explainer.cost(input, background));
-    Ok(Attributor { view, most, explain, cost })
+    Ok(Attributor { view, fits, explain, cost })
 }
 
 #[cfg(test)]

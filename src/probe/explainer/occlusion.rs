@@ -9,7 +9,7 @@ use super::study::{Explanation, Grid, Study, one_row};
 use super::view::View;
 use crate::engine::{Input, Row, Spent};
 use crate::error::Result;
-use crate::probe::{Access, Probe};
+use crate::probe::{Access, Kind, Probe};
 
 /// How much the score falls when a window is covered, window by window.
 ///
@@ -85,6 +85,7 @@ impl Probe for Occlusion {
 impl Explainer for Occlusion {
     const ACCESSES: &'static [Access] = &[Access::Score];
     const COST: &'static str = "windows + 2";
+    const KINDS: &'static [Kind] = &[Kind::Floats, Kind::Tokens];
 
     fn view(&self) -> View {
         self.view

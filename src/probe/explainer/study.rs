@@ -3,7 +3,7 @@
 use ndarray::Array2;
 
 use super::view::View;
-use crate::engine::{Row, Target};
+use crate::engine::{Input, Row, Target};
 use crate::error::Result;
 use crate::tensor::Rng;
 
@@ -104,6 +104,11 @@ impl Study<'_> {
             rows.iter().zip(values).zip(gradients).for_each(|((row, value), gradient)| visit(row, value, gradient));
         }
         Ok(())
+    }
+
+    /// The probed input.
+    pub(super) fn input(&self) -> &Input {
+        self.target.input()
     }
 
     /// Channels, height and width of a picture, with their strides.
