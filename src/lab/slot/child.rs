@@ -4,7 +4,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 
 use super::{Ask, FRAME_MAX, Tell, Work};
-use crate::engine::{Differentiated, Graph, Model, Wish};
+use crate::engine::{Differentiated, Graph, Layer, Model, Wish};
 use crate::error::{Error, Result};
 use crate::lab::records::Inspection;
 use crate::lab::suite_file;
@@ -52,8 +52,8 @@ fn read(input: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
 #[derive(Default)]
 struct Cache {
     model: Option<(PathBuf, String, Model)>,
-    /// The model's gradient, from the first check on that wants it.
-    gradient: Option<Differentiated>,
+    /// The model's gradient, from the first check on that wants it, and the inner tensor that it is taken to as well.
+    gradient: Option<(Option<Layer>, Differentiated)>,
     chunk: Option<(PathBuf, std::ops::Range<u64>, Chunk)>,
     background: Option<Background>,
 }
@@ -88,10 +88,12 @@ impl Cache {
         }
         let Some((_, _, model)) = &self.model else { return Err(Error::internal("slot", "no model")) };
         let check = work.check.read()?;
-        if check.wants_gradient() && self.gradient.is_none() {
+        if check.wants_gradient() && self.gradient.as_ref().is_none_or(|(layer, _)| layer.as_ref() != check.layer()) {
             let graph = Graph::read(&bytes(&work.model)?)?;
-            let wish = Wish { batch: model.batch(), ..Wish::default() };
-            self.gradient = Some(Differentiated::of(&graph, model.signature(), &wish)?);
+            let wish =
+                Wish { batch: model.batch(), ..Wish::default() }.beside(&graph, model.signature(), check.layer())?;
+            let gradient = Differentiated::of(&graph, model.signature(), &wish)?;
+            self.gradient = Some((check.layer().cloned(), gradient));
         }
         let same =
             |(path, cases, _): &(PathBuf, std::ops::Range<u64>, Chunk)| *path == work.suite && *cases == work.cases;
@@ -109,7 +111,7 @@ impl Cache {
         }
         let background = self.background.as_ref().filter(|_| work.background.is_some());
         let background = background.map_or(&[][..], |(_, rows)| rows);
-        let gradient = self.gradient.as_ref().filter(|_| check.wants_gradient());
+        let gradient = self.gradient.as_ref().filter(|_| check.wants_gradient()).map(|(_, gradient)| gradient);
         let subject = Subject { model, gradient, background };
         suite::run(&subject, chunk, &check, work.position, work.seed, work.keep)
     }

@@ -30,7 +30,7 @@ use study::Study;
 use view::View;
 
 use super::{Access, Kind, Manual, Probe, schema};
-use crate::engine::{Input, Spent, Target};
+use crate::engine::{Input, Layer, Spent, Target};
 use crate::error::{Error, Result};
 
 /// All explainers, in alphabetical order.
@@ -53,15 +53,22 @@ trait Explainer: Probe {
     /// What it can explain: with scores alone tokens too.
     const KINDS: &'static [Kind] = &[Kind::Floats];
 
-    /// Whether it takes reference rows.
-    const BACKGROUND: bool = false;
-
     /// What is explained.
     fn view(&self) -> View;
 
     /// Refuses an input that it cannot explain, or for which its parameters have no meaning; under `params...` or the name.
     fn fits(&self, _input: &Input) -> Result<()> {
         Ok(())
+    }
+
+    /// Whether it cannot do without reference rows for such an input.
+    fn wants_background(&self, _input: &Input) -> bool {
+        false
+    }
+
+    /// The inner tensor that it differentiates with respect to, beside the input.
+    fn layer(&self) -> Option<Layer> {
+        None
     }
 
     /// The most that it asks about a case with such a probed input and so many reference rows.
@@ -72,13 +79,17 @@ trait Explainer: Probe {
 }
 
 type Fits = dyn Fn(&Input) -> Result<()> + Send + Sync;
+type Wants = dyn Fn(&Input) -> bool + Send + Sync;
 type Explain = dyn Fn(&Study<'_>) -> Result<Vec<Explanation>> + Send + Sync;
 type Cost = dyn Fn(&Input, u64) -> Spent + Send + Sync;
 
 /// An explainer with its parameters read.
 pub struct Attributor {
     view: View,
+    /// The inner tensor that it differentiates with respect to, beside the input.
+    pub layer: Option<Layer>,
     fits: Box<Fits>,
+    wants_background: Box<Wants>,
     explain: Box<Explain>,
     cost: Box<Cost>,
 }
@@ -97,6 +108,11 @@ impl Attributor {
     /// Refuses an input that it cannot explain, or for which its parameters have no meaning.
     pub fn fits(&self, input: &Input) -> Result<()> {
         (self.fits)(input)
+    }
+
+    /// Whether it cannot do without reference rows for such an input.
+    pub fn wants_background(&self, input: &Input) -> bool {
+        (self.wants_background)(input)
     }
 
     /// The most that it asks about a case with such a probed input and so many reference rows.
@@ -123,8 +139,6 @@ impl Attributor {
 /// A member of the family.
 pub struct Entry {
     pub manual: Manual,
-    /// Whether it takes reference rows.
-    pub background: bool,
     /// The explainer of these parameters, which fit the manual's schema.
     pub read: fn(&Map<String, Value>) -> Result<Attributor>,
 }
@@ -144,18 +158,20 @@ const fn explainer<E: Explainer>() -> Entry {
         cost: E::COST,
         schema: schema::<E>,
     };
-    Entry { manual, background: E::BACKGROUND, read: read::<E> }
+    Entry { manual, read: read::<E> }
 }
 
 fn read<E: Explainer>(params: &Map<String, Value>) -> Result<Attributor> {
     let explainer =
         E::deserialize(Value::Object(params.clone())).map_err(|e| Error::invalid("params", e.to_string()))?;
     let explainer = Arc::new(explainer);
-    let (view, explaining, fitting) = (explainer.view(), explainer.clone(), explainer.clone());
+    let (view, layer) = (explainer.view(), explainer.layer());
+    let (explaining, fitting, wanting) = (explainer.clone(), explainer.clone(), explainer.clone());
     let fits = Box::new(move |input: &Input| fitting.fits(input));
+    let wants_background = Box::new(move |input: &Input| wanting.wants_background(input));
     let explain = Box::new(move |study: &Study<'_>| explaining.explain(study));
     let cost = Box::new(move |input: &Input, background| explainer.cost(input, background));
-    Ok(Attributor { view, fits, explain, cost })
+    Ok(Attributor { view, layer, fits, wants_background, explain, cost })
 }
 
 #[cfg(test)]
