@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::trace::TraceContext;
 use crate::engine::{Axis, Differentiability, Graph, Model, Port, Signature, Wish};
 use crate::error::{Error, Result};
-use crate::suite::{Check, Given, Plan, Slicer, Summary, Tags, Verdict, checks};
+use crate::suite::{Audited, Check, Given, Plan, Slicer, Summary, Tags, Verdict, checks};
 
 /// Bytes of a record.
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
@@ -264,6 +264,9 @@ pub struct ShardLine {
     pub verdicts: Vec<Verdict>,
     /// Tags of its cases by position in the suite.
     pub tags: BTreeMap<u64, Tags>,
+    /// What audits found in its cases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audits: Vec<Audited>,
     pub queries: u64,
     pub artifacts: Vec<ArtifactRecord>,
 }

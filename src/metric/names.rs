@@ -14,6 +14,8 @@ pub enum Level {
     Point,
     /// One class at one point: always the slice `class=NAME`.
     Class,
+    /// One feature, or some together, at one point: always the slice `feature=NAME`.
+    Feature,
     /// All points of a check with several.
     Curve,
     /// A corruption at all of its severities, be it one.
@@ -57,7 +59,7 @@ const fn row(
 }
 
 use Better::{Higher, Lower};
-use Level::{Class, Corruption, Curve, Job, Point};
+use Level::{Class, Corruption, Curve, Feature, Job, Point};
 
 const WILSON: &str = "Wilson";
 const STUDENT: &str = "Student";
@@ -159,6 +161,38 @@ pub static METRICS: &[Known] = &[
         None,
         "order statistics",
         "median distance of the nearest witness, 0 for cases wrong when clean",
+    ),
+    row(
+        "importance",
+        Feature,
+        Lower,
+        None,
+        STUDENT,
+        "what a metric loses when the feature's values are dealt out anew among the cases",
+    ),
+    row(
+        "effect_range",
+        Feature,
+        Lower,
+        None,
+        STUDENT,
+        "how far the mean answer moves over the values of the feature, from its lowest to its highest",
+    ),
+    row(
+        "mean_attribution",
+        Feature,
+        Lower,
+        None,
+        STUDENT,
+        "mean size of the feature's Shapley value over all cases, in units of the score",
+    ),
+    row(
+        "h_statistic",
+        Feature,
+        Lower,
+        None,
+        DELTA,
+        "Friedman's H: the share of what a pair of features does together that neither does alone",
     ),
     row("precision", Class, Higher, None, WILSON, "share of the cases predicted as a class that are it"),
     row("recall", Class, Higher, None, WILSON, "share of a class's cases that are found"),

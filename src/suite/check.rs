@@ -8,6 +8,7 @@ use super::{params, spec};
 use crate::engine::{Layer, Signature, Spent};
 use crate::error::{Error, Result, nearest};
 use crate::probe::attack::{self, Attacker};
+use crate::probe::audit::{self, Auditor};
 use crate::probe::corruption::{self, Corrupter};
 use crate::probe::explainer::{self, Attributor};
 use crate::probe::{Access, Manual, manual, manuals};
@@ -37,6 +38,7 @@ pub(super) enum Action {
     Corrupt(Corrupter),
     Attack(Attacker),
     Explain(Attributor),
+    Audit(Auditor),
 }
 
 impl Action {
@@ -46,6 +48,9 @@ impl Action {
         }
         if let Some(entry) = explainer::find(name) {
             return (entry.read)(params).map(Self::Explain);
+        }
+        if let Some(entry) = audit::find(name) {
+            return (entry.read)(params).map(Self::Audit);
         }
         corruption::find(name).map_or(Ok(Self::Nothing), |entry| (entry.read)(params).map(Self::Corrupt))
     }
@@ -57,6 +62,7 @@ impl Action {
             Self::Corrupt(_) => "x_corrupted",
             Self::Attack(_) => "x_adv",
             Self::Explain(_) => "attribution",
+            Self::Audit(_) => "figures",
         }
     }
 }
@@ -110,8 +116,11 @@ impl Check {
 
     /// Whether it cannot do without reference rows.
     pub fn wants_background(&self, signature: &Signature) -> bool {
-        let attributors = (0..self.len()).filter_map(|point| self.attributor(point));
-        attributors.into_iter().any(|attributor| attributor.wants_background(signature.probed()))
+        self.points.iter().any(|point| match &point.action {
+            Action::Explain(attributor) => attributor.wants_background(signature.probed()),
+            Action::Audit(auditor) => auditor.wants_background,
+            Action::Nothing | Action::Corrupt(_) | Action::Attack(_) => false,
+        })
     }
 
     /// The inner tensor that it differentiates with respect to, beside the input; of all of its points the same.
@@ -127,6 +136,7 @@ impl Check {
             let cost = match &point.action {
                 Action::Attack(attacker) => attacker.cost(signature.output.size as u64),
                 Action::Explain(attributor) => attributor.cost(signature.probed(), background),
+                Action::Audit(auditor) => (auditor.cost)(signature.probed(), background),
                 Action::Nothing | Action::Corrupt(_) => Spent::default(),
             };
             all.forward = all.forward.saturating_add(cost.forward);
@@ -143,6 +153,16 @@ impl Check {
     /// The explainer of a point, if it is one.
     pub(super) fn attributor(&self, point: usize) -> Option<&Attributor> {
         if let Action::Explain(attributor) = &self.points[point].action { Some(attributor) } else { None }
+    }
+
+    /// The audit of a point, if it is one.
+    pub(super) fn auditor(&self, point: usize) -> Option<&Auditor> {
+        if let Action::Audit(auditor) = &self.points[point].action { Some(auditor) } else { None }
+    }
+
+    /// Whether it looks at all rows of the suite at once.
+    pub fn wants_survey(&self) -> bool {
+        self.manual.family == "audit"
     }
 
     /// Canonical parameters of a point.

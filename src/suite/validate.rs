@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::check::Check;
 use super::corrupt;
 use super::gate::Gate;
+use super::report::Place;
 use super::summary::{Arrays, Summary};
 use crate::engine::{Input, OutputKind, Signature};
 use crate::error::{Error, Result, Violations, nearest};
@@ -75,7 +76,7 @@ pub fn validate(
     }
     let mut read = Vec::new();
     for (i, gate) in gates.iter().enumerate() {
-        let gate = Gate::parse(gate, checks).and_then(|gate| sliced(&gate, signature, summary).map(|()| gate));
+        let gate = Gate::parse(gate, checks).and_then(|gate| sliced(&gate, checks, signature, summary).map(|()| gate));
         read.extend(violations.catch(gate.map_err(|e| e.under(&format!("gates[{i}]"))))?);
     }
     violations.finish()?;
@@ -94,11 +95,13 @@ pub fn fits(signature: &Signature, summary: &Summary) -> Result<()> {
 }
 
 /// Refuses a gate on a part of the suite that there is not, which nothing would ever decide.
-fn sliced(gate: &Gate, signature: &Signature, summary: &Summary) -> Result<()> {
+fn sliced(gate: &Gate, checks: &[Check], signature: &Signature, summary: &Summary) -> Result<()> {
     let (slice, output) = (gate.slice(), &signature.output);
     let names = if gate.metric().level == Level::Class {
         let name = |class: usize| output.classes.get(class).cloned().unwrap_or_else(|| class.to_string());
         (0..output.size).map(|class| format!("class={}", name(class))).collect()
+    } else if gate.metric().level == Level::Feature {
+        return part_of(gate, checks, signature);
     } else {
         summary.slices.names()
     };
@@ -116,6 +119,24 @@ fn sliced(gate: &Gate, signature: &Signature, summary: &Summary) -> Result<()> {
         (_, 0) => format!("its cases have the tags {}", tags.into_iter().collect::<Vec<_>>().join(", ")),
     };
     Err(Error::invalid("", format!("the suite has no slice `{slice}`; {known}")))
+}
+
+/// Refuses a gate on a feature that its check does not look at.
+fn part_of(gate: &Gate, checks: &[Check], signature: &Signature) -> Result<()> {
+    let Place::Point(check, point) = gate.place else { return Ok(()) };
+    let metric = gate.metric().name;
+    let Some(auditor) = checks[check].auditor(point) else {
+        return Err(Error::invalid("", format!("{} has no `{metric}`, which is of audits", checks[check].manual.name)));
+    };
+    // Features that there are not are the check's own mistake.
+    let parts = (auditor.parts)(signature.probed()).unwrap_or_default();
+    let wanted = gate.slice().strip_prefix("feature=").unwrap_or_default();
+    if parts.is_empty() || parts.iter().any(|part| part == wanted) {
+        return Ok(());
+    }
+    let hint = nearest(wanted, parts.iter().map(String::as_str));
+    let hint = hint.map_or_else(|| format!("it has {}", parts.join(", ")), |near| format!("did you mean {near}?"));
+    Err(Error::invalid("", format!("{} has no feature `{wanted}`; {hint}", checks[check].spec)))
 }
 
 /// Refuses a check on an input that is not of a kind that its probe takes.
@@ -157,6 +178,10 @@ fn accesses_fit(check: &Check, signature: &Signature, no_gradient: &str, index: 
     let goals = (0..check.len()).filter_map(|point| Some(check.attacker(point)?.threat.goal));
     for attributor in (0..check.len()).filter_map(|point| check.attributor(point)) {
         attributor.fits(signature.probed()).map_err(|e| e.under(&format!("checks[{index}]")))?;
+    }
+    for auditor in (0..check.len()).filter_map(|point| check.auditor(point)) {
+        let fits = (auditor.parts)(signature.probed()).and_then(|_| (auditor.fits)(output));
+        fits.map_err(|e| e.under(&format!("checks[{index}]")))?;
     }
     let aimed = goals.filter_map(|goal| if let Goal::Class(class) = goal { Some(class) } else { None });
     if let Some(class) = aimed.chain(explained).find(|class| *class >= output.size) {

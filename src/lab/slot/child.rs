@@ -8,7 +8,7 @@ use crate::engine::{Differentiated, Graph, Layer, Model, Wish};
 use crate::error::{Error, Result};
 use crate::lab::records::Inspection;
 use crate::lab::suite_file;
-use crate::suite::{self, Chunk, Evidence, Subject};
+use crate::suite::{self, Chunk, Evidence, Subject, Survey};
 
 /// Serves orders until stdin ends, which is when the pool has gone.
 pub fn main() -> io::Result<()> {
@@ -56,6 +56,7 @@ struct Cache {
     gradient: Option<(Option<Layer>, Differentiated)>,
     chunk: Option<(PathBuf, std::ops::Range<u64>, Chunk)>,
     background: Option<Background>,
+    survey: Option<((PathBuf, u64), Survey)>,
 }
 
 /// Reference rows, and the file and the number of rows that they were read from.
@@ -69,11 +70,16 @@ impl Cache {
         }
     }
 
+    /// Forgets what belongs to the model at hand.
+    fn forget(&mut self) {
+        (self.chunk, self.gradient, self.background, self.survey) = (None, None, None, None);
+    }
+
     fn inspect(&mut self, path: PathBuf, signature: &str) -> Result<Inspection> {
         let graph = Graph::read(&bytes(&path)?)?;
         let model = Model::of(&graph, signature)?;
         let inspection = Inspection::new(&graph, &model)?;
-        (self.chunk, self.gradient, self.background) = (None, None, None);
+        self.forget();
         self.model = Some((path, model.signature().to_yaml()?, model));
         Ok(inspection)
     }
@@ -82,7 +88,7 @@ impl Cache {
         let same =
             |(path, signature, _): &(PathBuf, String, Model)| *path == work.model && *signature == work.signature;
         if !self.model.as_ref().is_some_and(same) {
-            (self.chunk, self.gradient, self.background) = (None, None, None);
+            self.forget();
             let model = Model::load(&bytes(&work.model)?, &work.signature)?;
             self.model = Some((work.model.clone(), work.signature.clone(), model));
         }
@@ -111,12 +117,31 @@ impl Cache {
         }
         let background = self.background.as_ref().filter(|_| work.background.is_some());
         let background = background.map_or(&[][..], |(_, rows)| rows);
+        if let Some(cases) = work.survey
+            && self.survey.as_ref().is_none_or(|((suite, n), _)| *suite != work.suite || *n != cases)
+        {
+            self.survey = Some(((work.suite.clone(), cases), survey(model, &work.suite, cases)?));
+        }
+        let survey = self.survey.as_ref().filter(|_| work.survey.is_some()).map(|(_, survey)| survey);
         let gradient = self.gradient.as_ref().filter(|_| check.wants_gradient()).map(|(_, gradient)| gradient);
-        let subject = Subject { model, gradient, background };
+        let subject = Subject { model, gradient, background, survey };
         suite::run(&subject, chunk, &check, work.position, work.seed, work.keep)
     }
 }
 
 fn bytes(path: &std::path::Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| Error::internal("slot: reading the model", e))
+}
+
+/// Cases that are read at once.
+const AT_ONCE: u64 = 4096;
+
+/// All cases of a job, as audits see them.
+fn survey(model: &Model, suite: &std::path::Path, cases: u64) -> Result<Survey> {
+    let mut survey = Survey::default();
+    for first in (0..cases).step_by(usize::try_from(AT_ONCE).unwrap_or(usize::MAX)) {
+        let some = suite_file::read(suite, first..(first + AT_ONCE).min(cases))?;
+        survey.add(model, &some, first);
+    }
+    Ok(survey)
 }

@@ -9,38 +9,53 @@
 mod baseline;
 mod coalition;
 mod exact_shapley;
+mod expected_gradients;
+mod feature_ablation;
+mod grad_cam;
+mod gradient_shap;
 mod input_x_gradient;
 mod integrated_gradients;
 mod kernel_shap;
 mod linear;
+mod noise_tunnel;
 mod occlusion;
 mod partition;
+mod permutation_shap;
 mod saliency;
+mod smooth_grad;
 mod study;
 mod superpixels;
+mod vargrad;
 mod view;
 
+pub(in crate::probe) use partition::feature;
+pub(in crate::probe) use study::Study;
 pub use study::{Case, Explanation};
 pub use view::{Answer, Of};
+pub(in crate::probe) use view::{Output as Scale, View};
 
 use std::sync::Arc;
-
-use serde_json::{Map, Value};
-use study::Study;
-use view::View;
 
 use super::{Access, Kind, Manual, Probe, schema};
 use crate::engine::{Input, Layer, Spent, Target};
 use crate::error::{Error, Result};
+use serde_json::{Map, Value};
 
 /// All explainers, in alphabetical order.
 pub static EXPLAINERS: &[Entry] = &[
     explainer::<exact_shapley::ExactShapley>(),
+    explainer::<expected_gradients::ExpectedGradients>(),
+    explainer::<feature_ablation::FeatureAblation>(),
+    explainer::<grad_cam::GradCam>(),
+    explainer::<gradient_shap::GradientShap>(),
     explainer::<input_x_gradient::InputXGradient>(),
     explainer::<integrated_gradients::IntegratedGradients>(),
     explainer::<kernel_shap::KernelShap>(),
     explainer::<occlusion::Occlusion>(),
+    explainer::<permutation_shap::PermutationShap>(),
     explainer::<saliency::Saliency>(),
+    explainer::<smooth_grad::SmoothGrad>(),
+    explainer::<vargrad::Vargrad>(),
 ];
 
 /// An explainer is a probe that attributes the model's answer to the values of a case.
@@ -133,6 +148,11 @@ impl Attributor {
         check: &str,
     ) -> Result<Vec<Explanation>> {
         (self.explain)(&Study { target, cases, background, view: self.view, seed, check })
+    }
+
+    /// Explains the cases of a study, under its view.
+    pub(in crate::probe) fn study(&self, study: &Study<'_>) -> Result<Vec<Explanation>> {
+        (self.explain)(study)
     }
 }
 

@@ -57,29 +57,29 @@ pub(super) fn one_row(values: usize) -> Grid {
 }
 
 /// Cases, and the function of the probed input that is explained.
-pub(super) struct Study<'a> {
-    pub(super) target: &'a Target<'a>,
-    pub(super) cases: &'a [Case],
+pub(in crate::probe) struct Study<'a> {
+    pub(in crate::probe) target: &'a Target<'a>,
+    pub(in crate::probe) cases: &'a [Case],
     /// Rows that stand for values that are not there.
-    pub(super) background: &'a [Vec<f32>],
-    pub(super) view: View,
-    pub(super) seed: u64,
-    pub(super) check: &'a str,
+    pub(in crate::probe) background: &'a [Vec<f32>],
+    pub(in crate::probe) view: View,
+    pub(in crate::probe) seed: u64,
+    pub(in crate::probe) check: &'a str,
 }
 
 impl Study<'_> {
     /// The random numbers of a case.
-    pub(super) fn rng(&self, case: usize) -> Rng {
+    pub(in crate::probe) fn rng(&self, case: usize) -> Rng {
         Rng::new(self.seed, self.check, &self.cases[case].id, 0)
     }
 
     /// The cases as they are, or each as `change` makes it.
-    pub(super) fn rows(&self, mut change: impl FnMut(&Case) -> Vec<f32>) -> Vec<Row> {
+    pub(in crate::probe) fn rows(&self, mut change: impl FnMut(&Case) -> Vec<f32>) -> Vec<Row> {
         self.cases.iter().enumerate().map(|(case, c)| Row { case, x: change(c) }).collect()
     }
 
     /// What is explained, at each row.
-    pub(super) fn values(&self, rows: &[Row]) -> Result<Vec<f64>> {
+    pub(in crate::probe) fn values(&self, rows: &[Row]) -> Result<Vec<f64>> {
         let most = (AT_ONCE / rows.first().map_or(1, |row| row.x.len()).max(1)).max(1);
         let mut values = Vec::with_capacity(rows.len());
         for rows in rows.chunks(most) {
@@ -90,7 +90,7 @@ impl Study<'_> {
     }
 
     /// What is explained and its gradient at each row, one after the other.
-    pub(super) fn gradients(&self, rows: &[Row], mut visit: impl FnMut(&Row, f64, Vec<f32>)) -> Result<()> {
+    pub(in crate::probe) fn gradients(&self, rows: &[Row], mut visit: impl FnMut(&Row, f64, Vec<f32>)) -> Result<()> {
         for rows in rows.chunks(self.target.gradient_batch()) {
             let local = self.target.linearize(&rows.iter().collect::<Vec<_>>())?;
             let (values, cotangents) = self.cotangents(rows, &local);
@@ -101,7 +101,7 @@ impl Study<'_> {
     }
 
     /// What is explained at each row, and the derivatives of it by the scores.
-    pub(super) fn cotangents(&self, rows: &[Row], local: &Local<'_>) -> (Vec<f64>, Array2<f64>) {
+    pub(in crate::probe) fn cotangents(&self, rows: &[Row], local: &Local<'_>) -> (Vec<f64>, Array2<f64>) {
         let mut cotangents = Array2::zeros(local.scores().raw_dim());
         let mut values = Vec::new();
         for ((row, scores), mut cotangent) in rows.iter().zip(local.scores().rows()).zip(cotangents.rows_mut()) {
@@ -113,12 +113,12 @@ impl Study<'_> {
     }
 
     /// The probed input.
-    pub(super) fn input(&self) -> &Input {
+    pub(in crate::probe) fn input(&self) -> &Input {
         self.target.input()
     }
 
     /// Channels, height and width of a picture, with their strides.
-    pub(super) fn grid(&self) -> Option<Grid> {
+    pub(in crate::probe) fn grid(&self) -> Option<Grid> {
         self.target.grid()
     }
 
