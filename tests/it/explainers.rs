@@ -417,7 +417,7 @@ fn what_cannot_be_explained_is_refused() {
     for (check, expect) in [
         ("integrated_gradients:target=10", "checks[0].params.target: class 10 was found"),
         ("integrated_gradients:n_steps=1", "a whole number from 2 to 1000"),
-        ("occlusion:baseline=grey", "zero or mean or a number"),
+        ("occlusion:baseline=grey", "zero or mean or blurred or background or a number"),
         ("saliencey", "did you mean saliency?"),
         ("kernel_shap:groups=each", "784 groups of values were found, at most 512 are explained"),
     ] {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attacks;
+mod audits;
 mod cli;
 mod completions;
 mod corpus;
