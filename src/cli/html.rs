@@ -6,8 +6,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::artifacts::Pictures;
-use super::chart::{Curve, Dot, accuracy};
 use super::output::{figure, interval, outcome, title};
+use super::plot::{Curve, Dot, accuracy};
 use crate::api::pb;
 
 const STYLE: &str = "
@@ -16,7 +16,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; } td, th { padding: .2rem .7rem; text-align: left; border-bottom: 1px solid #e4e4e4; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 .PASS, .held { color: #00714f; } .FAIL, .broken, .failed { color: #b03a00; } .INCONCLUSIVE { color: #8a6d00; }
-svg { max-width: 44rem; width: 100%; } svg text { font-size: 12px; fill: #444; }
+svg { max-width: 44rem; width: 100%; height: auto; } .accuracy text { font-size: 12px; fill: #444; }
 .grid { stroke: #e4e4e4; } .clean { stroke: #555; stroke-dasharray: 5 4; } .band { fill: #555; opacity: .1; }
 .pictures td { text-align: center; border: 0; font-size: .8rem; padding: .3rem; }
 .pictures img { width: 92px; height: 92px; object-fit: contain; image-rendering: auto; display: block; }
