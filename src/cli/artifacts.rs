@@ -10,6 +10,7 @@ use zip::{CompressionMethod, ZipWriter};
 
 use super::client::{Client, answer};
 use super::overlay::overlay;
+use super::plot::{Bars, bars};
 use super::run::Cases;
 use crate::api::{pb, tensor_from_bytes};
 use crate::error::{Error, Result};
@@ -21,8 +22,19 @@ const PICTURES: u64 = 16;
 /// Cases on a page.
 const ON_PAGE: u64 = 6;
 
-/// PNG files by check, case and point; point 0 of check `None` is the clean picture.
-pub(super) type Pictures = BTreeMap<(Option<u32>, u64, usize), Vec<u8>>;
+/// Features of a row that have bars of their own.
+const BARS: usize = 10;
+
+/// What can be seen of a case.
+pub(super) enum Picture {
+    /// An image's file.
+    Png(Vec<u8>),
+    /// Bars of a row's attributions.
+    Svg(String),
+}
+
+/// By check, case and point; point 0 of check `None` is the clean picture.
+pub(super) type Pictures = BTreeMap<(Option<u32>, u64, usize), Picture>;
 
 pub(super) fn failed(path: &Path, e: impl std::fmt::Display) -> Error {
     Error::invalid("artifacts", format!("{}: {e}", path.display()))
@@ -38,8 +50,15 @@ async fn fetch(client: &mut Client, artifact: &pb::Artifact) -> Result<Tensor> {
     tensor_from_bytes(artifact.data_type, &artifact.shape, &bytes)
 }
 
-/// Writes `DIR/00-NAME.npz` for each check, and pictures of the first cases.
-pub(super) async fn write(client: &mut Client, job: &pb::Job, cases: &Cases, folder: &Path) -> Result<()> {
+/// Writes `DIR/00-NAME.npz` for each check, and pictures of the first cases; `features` are names of a row's values, as
+/// far as they are known.
+pub(super) async fn write(
+    client: &mut Client,
+    job: &pb::Job,
+    cases: &Cases,
+    features: &[String],
+    folder: &Path,
+) -> Result<()> {
     fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
     let artifacts = list(client, job).await?;
     let checks = job.spec.as_ref().map_or(&[][..], |s| &s.checks);
@@ -49,10 +68,14 @@ pub(super) async fn write(client: &mut Client, job: &pb::Job, cases: &Cases, fol
         let own: Vec<&pb::Artifact> = artifacts.iter().filter(|a| a.check_index as usize == index).collect();
         npz(client, &own, cases, &path).await?;
     }
-    for ((check, case, point), png) in pictures_of(client, &artifacts, PICTURES).await? {
+    for ((check, case, point), picture) in pictures_of(client, &artifacts, cases, features, PICTURES).await? {
         let name = check.map_or("x".to_owned(), |c| format!("{c:02}"));
-        let path = folder.join(format!("{name}-case{case:05}-{point}.png"));
-        fs::write(&path, png).map_err(|e| failed(&path, e))?;
+        let (kind, bytes) = match picture {
+            Picture::Png(png) => ("png", png),
+            Picture::Svg(svg) => ("svg", svg.into_bytes()),
+        };
+        let path = folder.join(format!("{name}-case{case:05}-{point}.{kind}"));
+        fs::write(&path, bytes).map_err(|e| failed(&path, e))?;
     }
     eprintln!("wrote {} files of arrays to {}", checks.len(), folder.display());
     Ok(())
@@ -147,12 +170,23 @@ pub(super) fn header(kind: &str, shape: &[usize]) -> Vec<u8> {
 }
 
 /// Pictures for a page: the first cases under every check.
-pub(super) async fn pictures(client: &mut Client, job: &pb::Job) -> Result<Pictures> {
+pub(super) async fn pictures(
+    client: &mut Client,
+    job: &pb::Job,
+    cases: &Cases,
+    features: &[String],
+) -> Result<Pictures> {
     let artifacts = list(client, job).await?;
-    pictures_of(client, &artifacts, ON_PAGE).await
+    pictures_of(client, &artifacts, cases, features, ON_PAGE).await
 }
 
-async fn pictures_of(client: &mut Client, artifacts: &[pb::Artifact], most: u64) -> Result<Pictures> {
+async fn pictures_of(
+    client: &mut Client,
+    artifacts: &[pb::Artifact],
+    cases: &Cases,
+    features: &[String],
+    most: u64,
+) -> Result<Pictures> {
     let mut pictures = Pictures::new();
     let (mut clean, mut attributions) = (BTreeMap::new(), BTreeMap::new());
     let names = ["x", "x_corrupted", "x_adv", "attribution"];
@@ -176,15 +210,30 @@ async fn pictures_of(client: &mut Client, artifacts: &[pb::Artifact], most: u64)
         }
     }
     for ((check, case, point), row) in attributions {
-        let picture = clean.get(&case).and_then(|x| overlay(x, &row)).and_then(|picture| png(&picture));
-        pictures.extend(picture.map(|png| ((Some(check), case, point), png)));
+        let Some(x) = clean.get(&case) else { continue };
+        let title = cases.get(&case).map_or_else(String::new, |id| format!("case {id}"));
+        let over = overlay(x, &row).and_then(|picture| png(&picture));
+        let picture = over.or_else(|| attributed(&title, features, x, &row));
+        pictures.extend(picture.map(|picture| ((Some(check), case, point), picture)));
     }
     Ok(pictures)
 }
 
+/// Bars of a row's attributions; `None` for what has more axes than one.
+fn attributed(title: &str, features: &[String], x: &Tensor, attribution: &Tensor) -> Option<Picture> {
+    let (own, values) = (x.to_f64(), attribution.to_f64());
+    // An explanation of zeros stands for a case that has none.
+    if x.shape().iter().filter(|length| **length > 1).count() > 1 || values.iter().all(|v| *v == 0.0) {
+        return None;
+    }
+    let label = "adds to the score";
+    let shown = Bars { title, label, names: features, own: &own, values: &values, intervals: &[], most: BARS };
+    Some(Picture::Svg(bars(&shown)))
+}
+
 /// A picture with 1 or 3 channels, first or last, as PNG; `None` for anything else.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn png(row: &Tensor) -> Option<Vec<u8>> {
+fn png(row: &Tensor) -> Option<Picture> {
     let order = match row.shape() {
         [1 | 3, _, _] => [1, 2, 0],
         [_, _, 1 | 3] => [0, 1, 2],
@@ -202,5 +251,28 @@ fn png(row: &Tensor) -> Option<Vec<u8>> {
     let mut file = Vec::new();
     let encoder = image::codecs::png::PngEncoder::new(&mut file);
     image::ImageEncoder::write_image(encoder, &samples, width, height, colour).ok()?;
-    Some(file)
+    Some(Picture::Png(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::ArrayD;
+
+    use super::*;
+
+    fn tensor(shape: &[usize], values: &[f32]) -> Tensor {
+        Tensor::F32(ArrayD::from_shape_vec(shape.to_vec(), values.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn a_row_has_bars_and_what_has_more_axes_or_no_explanation_has_none() {
+        let (x, attribution) = (tensor(&[2], &[36.1, 2.0]), tensor(&[2], &[-0.5, 1.0]));
+        let Some(Picture::Svg(svg)) = attributed("case 7", &["bmi".to_owned()], &x, &attribution) else {
+            panic!("bars")
+        };
+        assert!(["case 7", ">bmi = 36.1<", ">x1 = 2<", ">+1<"].iter().all(|part| svg.contains(part)), "{svg}");
+        assert!(attributed("", &[], &x, &tensor(&[2], &[0.0, 0.0])).is_none());
+        assert!(attributed("", &[], &tensor(&[2, 2], &[1.0; 4]), &tensor(&[2, 2], &[1.0; 4])).is_none());
+        assert!(attributed("", &[], &tensor(&[1, 2], &[1.0; 2]), &tensor(&[1, 2], &[1.0; 2])).is_some());
+    }
 }

@@ -3,7 +3,6 @@
 mod args;
 mod artifacts;
 mod baseline;
-mod chart;
 mod client;
 mod compare;
 mod demo;
@@ -14,6 +13,9 @@ mod manage;
 mod markdown;
 mod output;
 mod overlay;
+// Bars are shown so far; what shows all cases of a check is to come.
+#[allow(dead_code, unused_imports)]
+mod plot;
 mod predictions;
 mod progress;
 mod replay;
