@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::artifacts::{Picture, Pictures};
+use super::audits::Plot;
 use super::output::{figure, interval, outcome, title};
 use super::plot::{Curve, Dot, accuracy};
 use crate::api::pb;
@@ -32,7 +33,13 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// The page of a finished job; `shown` are the verdicts of the first cases, whose pictures are given.
-pub(super) fn page(job: &pb::Job, report: &pb::Report, shown: &[pb::Verdict], pictures: &Pictures) -> String {
+pub(super) fn page(
+    job: &pb::Job,
+    report: &pb::Report,
+    shown: &[pb::Verdict],
+    pictures: &Pictures,
+    plots: &[Plot],
+) -> String {
     let spec = job.spec.clone().unwrap_or_default();
     let mut html = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
@@ -46,7 +53,9 @@ pub(super) fn page(job: &pb::Job, report: &pb::Report, shown: &[pb::Verdict], pi
     }
     metrics(&mut html, report);
     for (index, check) in spec.checks.iter().enumerate() {
-        gallery(&mut html, u32::try_from(index).unwrap_or(u32::MAX), check, shown, pictures);
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        audited(&mut html, index, check, plots);
+        gallery(&mut html, index, check, shown, pictures);
     }
     // Writing to a String cannot fail, here and below.
     let _ = write!(
@@ -118,11 +127,21 @@ fn curves(report: &pb::Report) -> Vec<Curve> {
     curves
 }
 
+/// What an audit found, as pictures.
+fn audited(html: &mut String, index: u32, check: &pb::Check, plots: &[Plot]) {
+    let mut own = plots.iter().filter(|plot| plot.check == index).peekable();
+    if own.peek().is_some() {
+        let _ = write!(html, "<h2>{}</h2><div class=\"plots\">", escape(&check.spec));
+        own.for_each(|plot| html.push_str(&plot.svg));
+        html.push_str("</div>");
+    }
+}
+
 /// The first cases under one check: a row a case, clean first; bars, which need more room, without lines of a table.
 fn gallery(html: &mut String, index: u32, check: &pb::Check, shown: &[pb::Verdict], pictures: &Pictures) {
     let mut own = pictures.iter().filter(|((of, ..), _)| *of == Some(index)).map(|(_, picture)| picture);
     let Some(first) = own.next() else { return };
-    let class = if matches!(first, Picture::Svg(_)) { "pictures plots" } else { "pictures" };
+    let class = if matches!(first, Picture::Svg(_) | Picture::Html(_)) { "pictures plots" } else { "pictures" };
     let _ = write!(html, "<h2>{}</h2><table class=\"{class}\">", escape(&check.spec));
     let of_case = |(of, case, _): &(Option<u32>, u64, usize)| of.is_none_or(|of| of == index).then_some(*case);
     for case in pictures.keys().filter_map(of_case).collect::<BTreeSet<u64>>() {
@@ -162,7 +181,7 @@ fn cell(html: &mut String, picture: &Picture, caption: &str, class: &str) {
                  src=\"data:image/png;base64,{data}\">{caption}"
             )
         }
-        Picture::Svg(svg) => write!(html, "<td class=\"{class}\">{svg}{caption}"),
+        Picture::Svg(drawn) | Picture::Html(drawn) => write!(html, "<td class=\"{class}\">{drawn}{caption}"),
     };
 }
 
@@ -177,7 +196,7 @@ mod tests {
         let verdict = pb::Verdict { case_index: 3, check_index: 1, predicted: Some(2.0), ..Default::default() };
         let pictures = Pictures::from([((Some(1), 3, 0), Picture::Svg("<svg></svg>".to_owned()))]);
         let job = pb::Job { spec, ..Default::default() };
-        let html = page(&job, &pb::Report::default(), &[verdict], &pictures);
+        let html = page(&job, &pb::Report::default(), &[verdict], &pictures, &[]);
         let row = "<h2>kernel_shap</h2><table class=\"pictures plots\"><tr><td class=\"broken\"><svg></svg>predicted: 2</table>";
         assert_eq!(html.matches(row).count(), 1, "{html}");
     }

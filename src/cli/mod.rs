@@ -1,7 +1,9 @@
 //! Floor 5: the command line. Always a client of the service, which it may carry within itself.
 
 mod args;
+mod arrays;
 mod artifacts;
+mod audits;
 mod baseline;
 mod client;
 mod compare;
@@ -13,8 +15,6 @@ mod manage;
 mod markdown;
 mod output;
 mod overlay;
-// Bars are shown so far; what shows all cases of a check is to come.
-#[allow(dead_code, unused_imports)]
 mod plot;
 mod predictions;
 mod progress;

@@ -168,6 +168,7 @@ mod tests {
             geometry: Vec::new(),
             preprocess: Vec::new(),
             features: features.iter().map(|name| (*name).to_owned()).collect(),
+            vocabulary: Vec::new(),
         }
     }
 
