@@ -99,6 +99,11 @@ impl Check {
         self.manual.accesses.contains(&Access::Gradient)
     }
 
+    /// Whether it takes the trees of a tree ensemble.
+    pub fn wants_trees(&self) -> bool {
+        self.manual.accesses.contains(&Access::Weights)
+    }
+
     /// Whether it takes reference rows.
     pub fn wants_background(&self) -> bool {
         explainer::find(self.manual.name).is_some_and(|entry| entry.background)

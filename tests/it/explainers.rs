@@ -330,6 +330,7 @@ fn what_cannot_be_explained_is_refused() {
         ("integrated_gradients:n_steps=1", "a whole number from 2 to 1000"),
         ("occlusion:baseline=grey", "zero or mean or a number"),
         ("saliencey", "did you mean saliency?"),
+        ("tree_shap", "checks[0].name: tree_shap wants a model that is one tree ensemble; it has no tree ensemble"),
         ("kernel_shap", "kernel_shap explains at most 512 values, the input has 784"),
     ] {
         let output = run(&["--check", check]);
