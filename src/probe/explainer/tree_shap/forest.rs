@@ -50,7 +50,7 @@ pub(super) struct Way {
     pub(super) features: Vec<usize>,
 }
 
-/// A place that no feature has: there are at most [`crate::engine::FEATURES_MAX`].
+/// A place that no feature has: there are at most 64, see [`Trees`].
 const ABSENT: u8 = u8::MAX;
 
 impl Way {
