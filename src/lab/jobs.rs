@@ -14,7 +14,7 @@ use super::{Lab, results};
 use crate::engine::{Signature, Spent};
 use crate::error::{Error, Result};
 use crate::probe::audit::VALUES_MAX;
-use crate::suite::{BACKGROUND_MAX, Check, Gate, Plan, fits, validate};
+use crate::suite::{BACKGROUND_MAX, Check, Gate, Missing, Plan, fits, validate};
 
 /// The key of a job's last line in its log.
 pub(super) const DONE: u32 = u32::MAX;
@@ -106,7 +106,8 @@ impl Lab {
             given.spec.clone_from(&check.spec);
         }
         let inspected = &model.inspection;
-        let gates = validate(&inspected.signature, &inspected.no_gradient, &suite.summary, &checks, &spec.gates)?;
+        let missing = Missing { gradient: &inspected.no_gradient, trees: &inspected.no_trees };
+        let gates = validate(&inspected.signature, missing, &suite.summary, &checks, &spec.gates)?;
         self.fits_baseline(tenant, &spec, &suite, &gates).await?;
         let background = self.background(tenant, &spec, &inspected.signature, &checks).await?;
         let rows_behind = background.as_ref().map_or(0, |(_, rows)| *rows);

@@ -109,6 +109,11 @@ impl Check {
         self.manual.accesses.contains(&Access::Gradient)
     }
 
+    /// Whether it takes the trees of a tree ensemble.
+    pub fn wants_trees(&self) -> bool {
+        self.manual.accesses.contains(&Access::Weights)
+    }
+
     /// Whether reference rows make a difference to it.
     pub fn takes_background(&self) -> bool {
         matches!(self.manual.family, "explainer" | "audit")

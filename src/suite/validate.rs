@@ -23,6 +23,15 @@ const SLICES_NAMED: usize = 22;
 /// A check as a request gives it: SPEC, name and parameters, of which the first or the others may be left out.
 pub type Given = (String, String, Option<Map<String, Value>>);
 
+/// What a model does not show, and why; empty if it does.
+#[derive(Clone, Copy)]
+pub struct Missing<'a> {
+    /// Its gradient.
+    pub gradient: &'a str,
+    /// The trees of an ensemble.
+    pub trees: &'a str,
+}
+
 /// Reads the checks of a request. Violations name `checks[i]...`.
 pub fn checks(given: &[Given]) -> Result<Vec<Check>> {
     let mut violations = Violations::default();
@@ -53,10 +62,10 @@ pub fn checks(given: &[Given]) -> Result<Vec<Check>> {
 
 /// Refuses a job whose suite, checks or gates do not fit the model; all violations at once.
 ///
-/// `no_gradient` says why the model has no gradient; empty if it has one.
+/// `missing` says what the model does not show.
 pub fn validate(
     signature: &Signature,
-    no_gradient: &str,
+    missing: Missing<'_>,
     summary: &Summary,
     checks: &[Check],
     gates: &[String],
@@ -67,7 +76,7 @@ pub fn validate(
     let probed = signature.probed();
     for (i, check) in checks.iter().enumerate() {
         violations.catch(input_fits(check, probed, i))?;
-        violations.catch(accesses_fit(check, signature, no_gradient, i))?;
+        violations.catch(accesses_fit(check, signature, missing, i))?;
         if check.manual.kinds.contains(&Kind::Picture) && probed.is_image() && probed.range.is_none() {
             let unit = bound(signature, summary, probed).and_then(|arrays| within(arrays, probed, [0.0, 1.0]));
             let advice = "; without a declared range a corruption takes pictures to be in [0, 1]";
@@ -157,13 +166,17 @@ fn input_fits(check: &Check, probed: &Input, index: usize) -> Result<()> {
 }
 
 /// Refuses a check that wants more of the model than it shows, and an attack on what is no classifier.
-fn accesses_fit(check: &Check, signature: &Signature, no_gradient: &str, index: usize) -> Result<()> {
+fn accesses_fit(check: &Check, signature: &Signature, missing: Missing<'_>, index: usize) -> Result<()> {
     let (name, output) = (check.manual.name, &signature.output);
     let refuse = |message: String| Err(Error::invalid(format!("checks[{index}].name"), message));
-    if check.wants_gradient() && !no_gradient.is_empty() {
+    if check.wants_gradient() && !missing.gradient.is_empty() {
+        let why = missing.gradient;
         return refuse(format!(
-            "{name} wants gradients; {no_gradient}; probes of scores, such as square and occlusion, still run"
+            "{name} wants gradients; {why}; probes of scores, such as square and occlusion, still run"
         ));
+    }
+    if check.wants_trees() && !missing.trees.is_empty() {
+        return refuse(format!("{name} wants a model that is one tree ensemble; {}", missing.trees));
     }
     if check.manual.family == "attack" && output.kind == OutputKind::Value {
         return refuse(format!("{name} wants a classifier, the model gives a value"));

@@ -6,7 +6,6 @@ use assay::data::{Case, Class, Expected, Value};
 use assay::engine::Model;
 use assay::suite::{Check, CheckReport, Chunk, Fold, Scope, Slicer, Subject, Survey, run};
 use assay::tensor::Tensor;
-use ndarray::Axis;
 
 use super::models::array;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use assay::data::{self, Case, Class, Expected, Value};
 use assay::engine::{Differentiated, Graph, Layer, Model, Wish};
-use assay::suite::{Check, Chunk, Evidence, Outcome, Subject, Summary, run, validate};
+use assay::suite::{Check, Chunk, Evidence, Missing, Outcome, Subject, Summary, run, validate};
 use assay::tensor::Tensor;
 use ndarray::Axis;
 
@@ -154,7 +154,7 @@ fn attributions_and_their_residuals_are_true_in_any_company() {
         let spec = cheap(entry.manual.name);
         let check = Check::parse(&spec).unwrap();
         let summary = summary(&cases);
-        if validate(pair.model.signature(), "", &summary, std::slice::from_ref(&check), &[]).is_err() {
+        if validate(pair.model.signature(), Missing { gradient: "", trees: "no trees" }, &summary, std::slice::from_ref(&check), &[]).is_err() {
             continue;
         }
         let whole = pair.explain(&cases, &spec);
@@ -420,6 +420,7 @@ fn what_cannot_be_explained_is_refused() {
         ("occlusion:baseline=grey", "zero or mean or blurred or background or a number"),
         ("saliencey", "did you mean saliency?"),
         ("kernel_shap:groups=each", "784 groups of values were found, at most 512 are explained"),
+        ("tree_shap", "checks[0].name: tree_shap wants a model that is one tree ensemble; it has no tree ensemble"),
     ] {
         let output = run(&["--check", check]);
         assert_eq!(output.status.code(), Some(2), "{check}");

@@ -30,5 +30,6 @@ mod suite_file;
 mod tags;
 mod telemetry;
 mod tidy;
+mod tree_shap;
 mod upload;
 mod zoo;

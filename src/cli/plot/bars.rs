@@ -1,8 +1,8 @@
 //! Attributions of one case, or importances, as bars.
 
 use super::scale::{Scale, short, signed, sound};
-use super::words::{count, name, printable, shorten, width};
-use super::{AXIS, END, GRID, MARGIN, MIDDLE, NOTE, Svg, TOP, WIDTH, colour};
+use super::words::{count, name, printable, width};
+use super::{AXIS, END, MARGIN, MIDDLE, NOTE, Svg, TOP, WIDTH, colour};
 
 /// What bars show.
 #[derive(Default)]

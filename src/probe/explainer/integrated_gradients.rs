@@ -70,7 +70,7 @@ impl Method {
 
 /// Places and weights of the Gauss-Legendre rule from 0 to 1: the roots of the Legendre polynomial by Newton's method
 /// (Press and others, Numerical Recipes, 4.6).
-fn gauss_legendre(n: u32) -> Vec<(f64, f64)> {
+pub(super) fn gauss_legendre(n: u32) -> Vec<(f64, f64)> {
     let steps = f64::from(n);
     // The polynomial and its derivative.
     let legendre = |x: f64| {
