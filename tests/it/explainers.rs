@@ -154,7 +154,15 @@ fn attributions_and_their_residuals_are_true_in_any_company() {
         let spec = cheap(entry.manual.name);
         let check = Check::parse(&spec).unwrap();
         let summary = summary(&cases);
-        if validate(pair.model.signature(), Missing { gradient: "", trees: "no trees" }, &summary, std::slice::from_ref(&check), &[]).is_err() {
+        if validate(
+            pair.model.signature(),
+            Missing { gradient: "", trees: "no trees" },
+            &summary,
+            std::slice::from_ref(&check),
+            &[],
+        )
+        .is_err()
+        {
             continue;
         }
         let whole = pair.explain(&cases, &spec);
