@@ -23,6 +23,8 @@ pub struct Subject<'a> {
     pub gradient: Option<&'a Differentiated>,
     /// Rows of the probed input that stand for values that are not there, see [`background`].
     pub background: &'a [Vec<f32>],
+    /// The model with shuffled weights and its gradient, for checks that want it ([`Check::wants_randomised`]).
+    pub randomised: Option<(&'a Model, Option<&'a Differentiated>)>,
 }
 
 /// Cases in probe space with the model's clean scores, shared by all checks on them.

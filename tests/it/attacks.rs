@@ -32,7 +32,7 @@ impl Pair {
     }
 
     fn subject(&self) -> Subject<'_> {
-        Subject { model: &self.model, gradient: self.gradient.as_ref(), background: &[] }
+        Subject { model: &self.model, gradient: self.gradient.as_ref(), background: &[], randomised: None }
     }
 
     fn attack(&self, cases: &[Case], spec: &str, seed: u64) -> Evidence {

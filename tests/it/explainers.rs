@@ -29,7 +29,7 @@ impl Pair {
     }
 
     fn explain(&self, cases: &[Case], spec: &str) -> Evidence {
-        let subject = Subject { model: &self.model, gradient: Some(&self.gradient), background: &self.background };
+        let subject = Subject { model: &self.model, gradient: Some(&self.gradient), background: &self.background, randomised: None };
         let chunk = Chunk::new(&self.model, cases, 0).unwrap();
         run(&subject, &chunk, &Check::parse(spec).unwrap(), 0, 0, true).unwrap()
     }
@@ -199,7 +199,7 @@ fn tabular(corpus: &Path, name: &str) -> (Model, Vec<Vec<f32>>, Vec<Case>) {
 
 fn explain_rows((model, background, cases): &(Model, Vec<Vec<f32>>, Vec<Case>), spec: &str) -> Evidence {
     let chunk = Chunk::new(model, cases, 0).unwrap();
-    let subject = Subject { model, gradient: None, background };
+    let subject = Subject { model, gradient: None, background, randomised: None };
     run(&subject, &chunk, &Check::parse(spec).unwrap(), 0, 0, true).unwrap()
 }
 

@@ -17,6 +17,7 @@ mod gradients;
 mod metrics;
 mod models;
 mod pictures;
+mod quality;
 mod readers;
 mod readme;
 mod refusals;

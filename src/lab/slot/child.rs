@@ -54,8 +54,16 @@ struct Cache {
     model: Option<(PathBuf, String, Model)>,
     /// The model's gradient, from the first check on that wants it.
     gradient: Option<Differentiated>,
+    randomised: Option<Randomised>,
     chunk: Option<(PathBuf, std::ops::Range<u64>, Chunk)>,
     background: Option<Background>,
+}
+
+/// The model with shuffled weights under a seed, and its gradient from the first check on that wants it; nothing where it
+/// does not run.
+struct Randomised {
+    seed: u64,
+    model: Option<(Model, Option<Differentiated>)>,
 }
 
 /// Reference rows, and the file and the number of rows that they were read from.
@@ -73,7 +81,7 @@ impl Cache {
         let graph = Graph::read(&bytes(&path)?)?;
         let model = Model::of(&graph, signature)?;
         let inspection = Inspection::new(&graph, &model)?;
-        (self.chunk, self.gradient, self.background) = (None, None, None);
+        (self.chunk, self.gradient, self.randomised, self.background) = (None, None, None, None);
         self.model = Some((path, model.signature().to_yaml()?, model));
         Ok(inspection)
     }
@@ -82,7 +90,7 @@ impl Cache {
         let same =
             |(path, signature, _): &(PathBuf, String, Model)| *path == work.model && *signature == work.signature;
         if !self.model.as_ref().is_some_and(same) {
-            (self.chunk, self.gradient, self.background) = (None, None, None);
+            (self.chunk, self.gradient, self.randomised, self.background) = (None, None, None, None);
             let model = Model::load(&bytes(&work.model)?, &work.signature)?;
             self.model = Some((work.model.clone(), work.signature.clone(), model));
         }
@@ -107,11 +115,45 @@ impl Cache {
             let rows = suite::background(model, &suite_file::read(&wanted.0, 0..wanted.1)?)?;
             self.background = Some((wanted.clone(), rows));
         }
+        let randomised = match check.wants_randomised() {
+            true => Randomised::of(&mut self.randomised, work, model, check.wants_gradient())?,
+            false => None,
+        };
         let background = self.background.as_ref().filter(|_| work.background.is_some());
         let background = background.map_or(&[][..], |(_, rows)| rows);
         let gradient = self.gradient.as_ref().filter(|_| check.wants_gradient());
-        let subject = Subject { model, gradient, background };
+        let subject = Subject { model, gradient, background, randomised };
         suite::run(&subject, chunk, &check, work.position, work.seed, work.keep)
+    }
+}
+
+/// A model and its gradient.
+type Pair<'a> = (&'a Model, Option<&'a Differentiated>);
+
+impl Randomised {
+    /// The pair for an order, from the `last` one if that serves.
+    fn of<'a>(last: &'a mut Option<Self>, work: &Work, model: &Model, gradient: bool) -> Result<Option<Pair<'a>>> {
+        let serves = |known: &Self| known.seed == work.seed && (!gradient || known.has_gradient());
+        let known = match last.take().filter(serves) {
+            Some(known) => known,
+            None => {
+                let graph = Graph::read(&bytes(&work.model)?)?.randomised(work.seed);
+                Self { seed: work.seed, model: Self::load(&graph, work, model, gradient).ok() }
+            }
+        };
+        let known = last.insert(known).model.as_ref();
+        Ok(known.map(|(model, own)| (model, own.as_ref().filter(|_| gradient))))
+    }
+
+    fn load(graph: &Graph, work: &Work, model: &Model, gradient: bool) -> Result<(Model, Option<Differentiated>)> {
+        let wish = Wish { batch: model.batch(), ..Wish::default() };
+        let gradient = gradient.then(|| Differentiated::of(graph, model.signature(), &wish)).transpose()?;
+        Ok((Model::of(graph, &work.signature)?, gradient))
+    }
+
+    /// Whether it has one, or does not run at all.
+    fn has_gradient(&self) -> bool {
+        self.model.as_ref().is_none_or(|(_, gradient)| gradient.is_some())
     }
 }
 

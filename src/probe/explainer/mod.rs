@@ -15,23 +15,29 @@ mod kernel_shap;
 mod linear;
 mod occlusion;
 mod partition;
+mod quality;
+mod random;
 mod saliency;
 mod study;
 mod superpixels;
 mod view;
 
+pub use quality::{ASKED, MEASURES};
 pub use study::{Case, Explanation};
 pub use view::{Answer, Of};
 
 use std::sync::Arc;
 
+use quality::{Given, Questions};
+use schemars::Schema;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use study::Study;
 use view::View;
 
 use super::{Access, Kind, Manual, Probe, schema};
 use crate::engine::{Input, Spent, Target};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest};
 
 /// All explainers, in alphabetical order.
 pub static EXPLAINERS: &[Entry] = &[
@@ -40,6 +46,7 @@ pub static EXPLAINERS: &[Entry] = &[
     explainer::<integrated_gradients::IntegratedGradients>(),
     explainer::<kernel_shap::KernelShap>(),
     explainer::<occlusion::Occlusion>(),
+    explainer::<random::Random>(),
     explainer::<saliency::Saliency>(),
 ];
 
@@ -55,6 +62,9 @@ trait Explainer: Probe {
 
     /// Whether it takes reference rows.
     const BACKGROUND: bool = false;
+
+    /// Whether attributions are slopes, the score per unit of a value, and not parts of the score.
+    const SLOPES: bool = false;
 
     /// What is explained.
     fn view(&self) -> View;
@@ -78,9 +88,20 @@ type Cost = dyn Fn(&Input, u64) -> Spent + Send + Sync;
 /// An explainer with its parameters read.
 pub struct Attributor {
     view: View,
+    slopes: bool,
+    questions: Questions,
+    /// The explainer that it is compared with.
+    other: Option<Other>,
     fits: Box<Fits>,
     explain: Box<Explain>,
     cost: Box<Cost>,
+}
+
+/// An explainer that another is compared with, and its name, which keys its random numbers.
+struct Other {
+    name: &'static str,
+    manual: &'static Manual,
+    attributor: Box<Attributor>,
 }
 
 impl Attributor {
@@ -96,27 +117,53 @@ impl Attributor {
 
     /// Refuses an input that it cannot explain, or for which its parameters have no meaning.
     pub fn fits(&self, input: &Input) -> Result<()> {
-        (self.fits)(input)
+        (self.fits)(input)?;
+        self.questions.fits(input)?;
+        let Some(Other { name, manual, attributor }) = &self.other else { return Ok(()) };
+        if input.is_tokens() && !manual.kinds.contains(&Kind::Tokens) {
+            return Err(Error::invalid("params.agrees_with", format!("{name} does not explain tokens")));
+        }
+        attributor.fits(input).map_err(|e| Error::invalid("params.agrees_with", format!("{name}: {e}")))
     }
 
-    /// The most that it asks about a case with such a probed input and so many reference rows.
+    /// Whether the explainer that it is compared with takes the gradient of the model.
+    pub fn compares_gradients(&self) -> bool {
+        self.other.as_ref().is_some_and(|other| other.manual.accesses.contains(&Access::Gradient))
+    }
+
+    /// Whether the model with shuffled weights is explained too.
+    pub fn randomises(&self) -> bool {
+        self.questions.randomises()
+    }
+
+    /// The most that it asks about a case with such a probed input and so many reference rows, with what measuring the
+    /// explanations takes.
     pub fn cost(&self, input: &Input, background: u64) -> Spent {
-        (self.cost)(input, background)
+        let own = self.questions.cost((self.cost)(input, background));
+        let other = self.other.as_ref().map(|other| other.attributor.cost(input, background)).unwrap_or_default();
+        let both = |a: u64, b: u64| a.saturating_add(b);
+        Spent { forward: both(own.forward, other.forward), gradient: both(own.gradient, other.gradient) }
     }
 
     /// Explains `cases`, the target's in its order. `background` are rows that stand for values that are not there, for
     /// explainers that take some. Fails where the model does, or where the target's limits stop it.
     ///
-    /// `seed` and `check` (its canonical SPEC) key the random numbers.
+    /// `seed` and `check` (its canonical SPEC without [`ASKED`]) key the random numbers. `randomised` is the model with
+    /// shuffled weights about the same cases, if [`Self::randomises`] and there is one.
     pub fn explain(
         &self,
         target: &Target<'_>,
+        randomised: Option<&Target<'_>>,
         cases: &[Case],
         background: &[Vec<f32>],
-        seed: u64,
-        check: &str,
+        (seed, check): (u64, &str),
     ) -> Result<Vec<Explanation>> {
-        (self.explain)(&Study { target, cases, background, view: self.view, seed, check })
+        let study = Study { target, cases, background, view: self.view, seed, check };
+        let mut explanations = (self.explain)(&study)?;
+        let given = Given { study: &study, explanations: &explanations, explainer: self, randomised };
+        let measures = self.questions.answer(&given)?;
+        explanations.iter_mut().zip(measures).for_each(|(explanation, measures)| explanation.measures = measures);
+        Ok(explanations)
     }
 }
 
@@ -142,20 +189,48 @@ const fn explainer<E: Explainer>() -> Entry {
         accesses: E::ACCESSES,
         kinds: E::KINDS,
         cost: E::COST,
-        schema: schema::<E>,
+        schema: parameters::<E>,
     };
     Entry { manual, background: E::BACKGROUND, read: read::<E> }
 }
 
+/// An explainer's own parameters, then those of all.
+fn parameters<E: Explainer>() -> Schema {
+    let (mut own, mut shared) = (schema::<E>(), schema::<Questions>());
+    if let (Some(Value::Object(own)), Some(Value::Object(shared))) =
+        (own.get_mut("properties"), shared.get_mut("properties"))
+    {
+        own.append(shared);
+    }
+    own
+}
+
 fn read<E: Explainer>(params: &Map<String, Value>) -> Result<Attributor> {
-    let explainer =
-        E::deserialize(Value::Object(params.clone())).map_err(|e| Error::invalid("params", e.to_string()))?;
-    let explainer = Arc::new(explainer);
+    let wrong = |e: serde_json::Error| Error::invalid("params", e.to_string());
+    let questions = Questions::deserialize(Value::Object(params.clone())).map_err(wrong)?;
+    let explainer = Arc::new(E::deserialize(Value::Object(params.clone())).map_err(wrong)?);
     let (view, explaining, fitting) = (explainer.view(), explainer.clone(), explainer.clone());
     let fits = Box::new(move |input: &Input| fitting.fits(input));
     let explain = Box::new(move |study: &Study<'_>| explaining.explain(study));
     let cost = Box::new(move |input: &Input, background| explainer.cost(input, background));
-    Ok(Attributor { view, fits, explain, cost })
+    let other = questions.agrees_with.as_ref().map(|name| other(name, E::BACKGROUND, params)).transpose()?;
+    Ok(Attributor { view, slopes: E::SLOPES, questions, other, fits, explain, cost })
+}
+
+/// The explainer that one with these parameters is compared with: it explains the same, as it does by default.
+fn other(name: &str, background: bool, params: &Map<String, Value>) -> Result<Other> {
+    let refuse = |what: String| Error::invalid("params.agrees_with", what);
+    let Entry { manual, background: wants, read } = find(name).ok_or_else(|| {
+        let hint = nearest(name, EXPLAINERS.iter().map(|entry| entry.manual.name));
+        let hint = hint.map_or(String::new(), |near| format!("; did you mean {near}?"));
+        refuse(format!("there is no explainer `{name}`{hint}"))
+    })?;
+    if *wants && !background {
+        return Err(refuse(format!("{name} takes reference rows, which this explainer has none of")));
+    }
+    let same = params.iter().filter(|(key, _)| ["target", "output"].contains(&key.as_str()));
+    let attributor = read(&same.map(|(key, value)| (key.clone(), value.clone())).collect())?;
+    Ok(Other { name: manual.name, manual, attributor: Box::new(attributor) })
 }
 
 #[cfg(test)]
@@ -173,6 +248,7 @@ mod tests {
             let properties = schema.get("properties").unwrap().as_object().unwrap();
             assert!(properties.values().all(|p| p["description"].is_string()), "{name}: {properties:?}");
             assert!(properties.contains_key("target") && properties.contains_key("output"), "{name}");
+            assert!(ASKED.iter().all(|key| properties.contains_key(*key)), "{name}");
             (entry.read)(&Map::new()).unwrap();
         }
     }
