@@ -179,3 +179,16 @@ fn answer(y: &Tensor) -> std::result::Result<Expected, String> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beside_x_stands_its_mask_alone() {
+        let found = |present: &[&str]| inputs(&present.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(found(&["mask", "x", "y", "z"]), ["x", "mask"]);
+        assert_eq!(found(&["mask", "tokens", "y"]), ["mask", "tokens"]);
+        assert_eq!(found(&["x", "y"]), ["x"]);
+    }
+}

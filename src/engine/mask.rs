@@ -47,7 +47,8 @@ fn pixels(value: &Value, size: [usize; 2], input: &Input) -> Result<Vec<bool>> {
         mask = resize::shape(mask, &steps)?;
     }
     if [mask.height, mask.width] != size {
-        let message = format!("{}x{} pixels were found, {}x{} were expected", mask.height, mask.width, size[0], size[1]);
+        let message =
+            format!("{}x{} pixels were found, {}x{} were expected", mask.height, mask.width, size[0], size[1]);
         return Err(Error::invalid("", message));
     }
     Ok(mask.data.iter().map(|v| *v != 0).collect())
@@ -74,5 +75,56 @@ fn nearest(step: &Geometry) -> Geometry {
     match step {
         Geometry::Resize(resize) => Geometry::Resize(Resize { filter: Filter::Nearest, ..resize.clone() }),
         crop @ Geometry::Crop(_) => crop.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ndarray::ArrayD;
+
+    use super::*;
+    use crate::data::Expected;
+    use crate::engine::{Crop, Output, OutputKind, Task};
+    use crate::tensor::DType;
+
+    fn signature(layout: Layout, shape: &[usize], geometry: Vec<Geometry>, name: &str) -> Signature {
+        let (dtype, shape) = (DType::F32, shape.to_vec());
+        let (name, range, preprocess, features) = (name.to_owned(), None, Vec::new(), Vec::new());
+        let input = Input { name, dtype, shape, layout, range, geometry, preprocess, features };
+        let (name, kind) = (String::new(), OutputKind::Logits);
+        let output = Output { name, kind, size: 2, classes: Vec::new(), labels: Vec::new() };
+        Signature { task: Task::Classification, inputs: vec![input], output }
+    }
+
+    /// The mask of a case whose mask has this shape and these marked places.
+    fn found(signature: &Signature, shape: &[usize], marked: &[usize]) -> Result<Option<Vec<bool>>> {
+        let mut array = ArrayD::zeros(shape.to_vec());
+        marked.iter().for_each(|at| array.as_slice_mut().unwrap()[*at] = 1.0);
+        let value = |tensor| Value::Tensor(Tensor::F32(tensor));
+        let x = value(ArrayD::zeros(vec![1]));
+        let inputs = BTreeMap::from([("x".to_owned(), x), (MASK.to_owned(), value(array))]);
+        mask(&Case { id: String::new(), inputs, expected: Expected::Nothing, tags: BTreeMap::new() }, signature)
+    }
+
+    #[test]
+    fn a_mask_goes_the_way_of_its_picture() {
+        let resize = Resize { shorter: Some(4), size: None, filter: Filter::Bilinear };
+        let steps = vec![Geometry::Resize(resize), Geometry::Crop(Crop { center: 2 })];
+        let picture = signature(Layout::Nchw, &[3, 2, 2], steps, "x");
+        // Rows 2 and 3, columns 2 and 3 of 8x8 are the pixel (1, 1) of 4x4, which is (0, 0) of the middle.
+        assert_eq!(found(&picture, &[8, 8], &[18, 19, 26, 27]).unwrap().unwrap(), [true, false, false, false]);
+        assert_eq!(found(&picture, &[2, 2], &[3]).unwrap().unwrap(), [false, false, false, true]);
+        assert_eq!(found(&picture, &[3, 2, 2], &[4, 11]).unwrap().unwrap(), [true, false, false, true]);
+        assert!(found(&picture, &[5], &[]).unwrap_err().to_string().contains("inputs.mask: shape [5]"));
+    }
+
+    #[test]
+    fn rows_have_a_mark_a_value_and_an_input_of_that_name_is_no_mask() {
+        let row = |name| signature(Layout::Nf, &[3], Vec::new(), name);
+        assert_eq!(found(&row("x"), &[3], &[1]).unwrap().unwrap(), [false, true, false]);
+        assert!(found(&row("x"), &[2], &[]).unwrap_err().to_string().contains("2 marks were found, 3 were expected"));
+        assert_eq!(found(&row(MASK), &[2], &[]).unwrap(), None);
     }
 }

@@ -22,7 +22,7 @@ mod signature;
 mod softmax;
 mod target;
 
-pub use autodiff::{Differentiability, Differentiated, Linearized, Missing, Wish};
+pub use autodiff::{Differentiability, Differentiated, Layer, Linearized, Missing, Wish};
 pub use loss::{Aim, Loss, Pull, difference, logits};
 pub use model::Model;
 pub use onnx::{Axis, Graph, Port};
@@ -31,4 +31,4 @@ pub(crate) use prepare::{from_pixels, to_pixels};
 pub use signature::{
     Crop, Figures, Filter, Geometry, Input, Layout, Output, OutputKind, Preprocess, Resize, Signature, Task,
 };
-pub use target::{Limits, Local, Row, Spent, Target};
+pub use target::{Inner, Limits, Local, Row, Spent, Target};

@@ -87,6 +87,12 @@ impl Graph {
         Ok(Self { inputs, outputs, operators, opsets, parameters: walk.parameters, proto })
     }
 
+    /// The output of the last convolution, in the order of the file.
+    pub(super) fn last_convolution(&self) -> Option<String> {
+        let nodes = self.proto.graph.iter().flat_map(|graph| &graph.node);
+        nodes.filter(|node| node.op_type == "Conv").last()?.output.first().cloned()
+    }
+
     /// Whether axis 0 of every input is the sample axis: open under one name (or under none), or fixed to one length.
     /// Where the inputs differ there (a sequence beside a state, a scalar), no axis is known to be the samples', so one
     /// sample is one run of the whole graph.

@@ -199,15 +199,47 @@ impl Local<'_> {
 
     /// The gradients with respect to the probed input, of each row's scores weighted by its cotangent.
     pub fn pull(&self, cotangents: Array2<f64>) -> Result<Vec<Vec<f32>>> {
+        let gradients = self.gradients(cotangents)?;
+        let name = &self.target.input().name;
+        let gradient = gradients.get(name).ok_or_else(|| Error::internal("gradient", format!("none of {name}")))?;
+        Ok(rows(gradient, self.cases.len()))
+    }
+
+    /// The inner tensor that is differentiated with respect to: its shape without the sample axis, its values and their
+    /// gradients, of each row's scores weighted by its cotangent.
+    pub fn layer(&self, cotangents: Array2<f64>) -> Result<Inner> {
+        let missing = || Error::internal("target", "the model was not differentiated with respect to an inner tensor");
+        let name = self.target.gradient.and_then(Differentiated::layer).ok_or_else(missing)?;
+        let gradients = self.gradients(cotangents)?;
+        let values = self.linearized.outputs().get(name).ok_or_else(missing)?;
+        let gradients = gradients.get(name).ok_or_else(missing)?;
+        let shape = values.shape().get(1..).unwrap_or_default().to_vec();
+        let count = self.cases.len();
+        Ok(Inner { shape, values: rows(values, count), gradients: rows(gradients, count) })
+    }
+
+    /// By what is differentiated with respect to.
+    fn gradients(&self, cotangents: Array2<f64>) -> Result<Tensors> {
         self.cases.iter().for_each(|case| self.target.ledger.borrow_mut()[*case].gradient += 1);
         let signature = self.target.model.signature();
         let (values, _) = cotangents.into_raw_vec_and_offset();
         let seed = ArrayD::from_shape_vec(self.shape.clone(), values).map_err(|e| Error::internal("cotangents", e))?;
-        let gradients = self.linearized.pull(&Tensors::from([(signature.output.name.clone(), Tensor::F64(seed))]))?;
-        let name = &signature.probed().name;
-        let gradient = gradients.get(name).ok_or_else(|| Error::internal("gradient", format!("none of {name}")))?;
-        let values = gradient.to_f32();
-        let width = values.len() / self.cases.len().max(1);
-        Ok(values.chunks(width.max(1)).map(<[f32]>::to_vec).collect())
+        self.linearized.pull(&Tensors::from([(signature.output.name.clone(), Tensor::F64(seed))]))
     }
+}
+
+/// An inner tensor of a few rows.
+pub struct Inner {
+    /// Without the sample axis.
+    pub shape: Vec<usize>,
+    /// By row.
+    pub values: Vec<Vec<f32>>,
+    pub gradients: Vec<Vec<f32>>,
+}
+
+/// The values of each of so many rows.
+fn rows(tensor: &Tensor, count: usize) -> Vec<Vec<f32>> {
+    let values = tensor.to_f32();
+    let width = values.len() / count.max(1);
+    values.chunks(width.max(1)).map(<[f32]>::to_vec).collect()
 }

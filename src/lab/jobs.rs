@@ -155,12 +155,15 @@ impl Lab {
         checks: &[Check],
     ) -> Result<Option<(String, u64)>> {
         const FIELD: &str = "references.background";
-        let Some((i, check)) = checks.iter().enumerate().find(|(_, check)| check.wants_background()) else {
-            return Ok(None);
-        };
         if spec.background.is_empty() {
-            let message = format!("{} wants reference rows: --background, or the role `background`", check.spec);
-            return Err(Error::invalid(format!("checks[{i}]"), message));
+            let wants = checks.iter().enumerate().find(|(_, check)| check.wants_background(signature));
+            return wants.map_or(Ok(None), |(i, check)| {
+                let message = format!("{} wants reference rows: --background, or the role `background`", check.spec);
+                Err(Error::invalid(format!("checks[{i}]"), message))
+            });
+        }
+        if !checks.iter().any(Check::takes_background) {
+            return Ok(None);
         }
         let id = names::id(&spec.background, tenant, "suites", FIELD)?;
         let (_, suite): (_, SuiteRecord) = self.get(&format!("suite/{tenant}/{id}"), &spec.background).await?;

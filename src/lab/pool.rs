@@ -273,7 +273,7 @@ fn clock(job: &JobRecord, shard: &Shard, time: Duration) -> Result<()> {
 /// The order for a shard.
 pub(super) async fn work(lab: &Lab, job: &JobRecord, shard: &Shard, keep: bool) -> Result<Work> {
     let blobs = &lab.engine().blobs;
-    let wanted = job.spec.checks[shard.check].read()?.wants_background();
+    let wanted = job.spec.checks[shard.check].read()?.takes_background();
     let background = match &job.background {
         Some((digest, rows)) if wanted => Some((blobs.local(digest).await?, *rows)),
         _ => None,

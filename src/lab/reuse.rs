@@ -143,7 +143,7 @@ fn keys(job: &JobRecord) -> Result<Vec<String>> {
     let key = |check: crate::suite::Check| {
         let points: Vec<&str> = (0..check.len()).map(|point| check.canonical(point)).collect();
         let (points, seed) = (points.join("\n"), job.spec.seed.to_le_bytes());
-        let background = job.background.as_ref().filter(|_| check.wants_background());
+        let background = job.background.as_ref().filter(|_| check.takes_background());
         let background = background.map_or(String::new(), |(digest, rows)| format!("{digest} {rows}"));
         let mut parts =
             vec![job.model.as_bytes(), job.signature.as_bytes(), points.as_bytes(), &seed, ENGINE.as_bytes()];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{params, spec};
-use crate::engine::{Signature, Spent};
+use crate::engine::{Layer, Signature, Spent};
 use crate::error::{Error, Result, nearest};
 use crate::probe::attack::{self, Attacker};
 use crate::probe::corruption::{self, Corrupter};
@@ -85,7 +85,11 @@ impl Check {
             Ok(Point { action, params, canonical, explained: spec::write(name, &own.collect()) })
         };
         let points = params::points(manual, params)?.into_iter().map(point).collect::<Result<_>>()?;
-        Ok(Self { spec: text.to_owned(), manual, points })
+        let check = Self { spec: text.to_owned(), manual, points };
+        if (1..check.len()).any(|point| check.attributor(point).is_some_and(|a| a.layer.as_ref() != check.layer())) {
+            return Err(Error::invalid("params.layer", "a check has one layer; write a check for each"));
+        }
+        Ok(check)
     }
 
     /// Number of points: verdicts that each case gets.
@@ -109,9 +113,20 @@ impl Check {
         (0..self.len()).any(|point| self.attributor(point).is_some_and(Attributor::randomises))
     }
 
-    /// Whether it takes reference rows.
-    pub fn wants_background(&self) -> bool {
-        explainer::find(self.manual.name).is_some_and(|entry| entry.background)
+    /// Whether reference rows make a difference to it.
+    pub fn takes_background(&self) -> bool {
+        matches!(self.manual.family, "explainer" | "audit")
+    }
+
+    /// Whether it cannot do without reference rows.
+    pub fn wants_background(&self, signature: &Signature) -> bool {
+        let attributors = (0..self.len()).filter_map(|point| self.attributor(point));
+        attributors.into_iter().any(|attributor| attributor.wants_background(signature.probed()))
+    }
+
+    /// The inner tensor that it differentiates with respect to, beside the input; of all of its points the same.
+    pub fn layer(&self) -> Option<&Layer> {
+        self.attributor(0)?.layer.as_ref()
     }
 
     /// The most that a case costs at all points, in rows forward and in gradients; with what judging takes.

@@ -39,8 +39,8 @@ pub(super) fn explain(
     let target = Target::new(subject.model, subject.gradient, inputs.clone(), Limits::default());
     let randomised = subject.randomised.filter(|_| attributor.randomises());
     let randomised = randomised.map(|(model, gradient)| Target::new(model, gradient, inputs, Limits::default()));
-    let key = (seed, point.explained.as_str());
-    let explanations = attributor.explain(&target, randomised.as_ref(), &cases, subject.background, key)?;
+    let (background, key) = (subject.background, &point.explained);
+    let explanations = attributor.explain(&target, randomised.as_ref(), &cases, background, seed, key)?;
     for (n, (explanation, (i, clean))) in explanations.into_iter().zip(places).enumerate() {
         let queries = target.spent(n).all() + randomised.as_ref().map_or(0, |target| target.spent(n).all());
         let Explanation { attribution, residual, .. } = &explanation;

@@ -89,6 +89,12 @@ impl Differentiated {
         self.asked.batch
     }
 
+    /// The inner tensor that it is differentiated with respect to beside the inputs, if there is one.
+    pub fn layer(&self) -> Option<&str> {
+        let input = |name: &str| self.signature.inputs.iter().any(|input| input.name == name);
+        self.wrt.iter().map(|wrt| wrt.name.as_str()).find(|name| !input(name))
+    }
+
     /// The nodes that round, which were differentiated as if they did not. Where there are any, the gradient is that of
     /// the straight-through estimator.
     pub fn straight_through(&self) -> &[String] {

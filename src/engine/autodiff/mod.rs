@@ -28,5 +28,5 @@ mod unroll;
 
 pub use driver::Missing;
 pub use gradient::{Differentiated, Linearized};
-pub use prepare::Wish;
+pub use prepare::{Layer, Wish};
 pub use report::Differentiability;

@@ -17,6 +17,33 @@ pub struct Wish {
     pub wrt: Vec<String>,
 }
 
+/// An inner tensor of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// The output of the last convolution, in the order of the file.
+    LastConvolution,
+    /// As in the ONNX graph.
+    Named(String),
+}
+
+impl Wish {
+    /// The same with respect to an inner tensor too, after the inputs.
+    pub fn beside(mut self, graph: &Graph, signature: &Signature, layer: Option<&Layer>) -> Result<Self> {
+        let name = match layer {
+            None => return Ok(self),
+            Some(Layer::Named(name)) => name.clone(),
+            Some(Layer::LastConvolution) => graph.last_convolution().ok_or_else(|| {
+                Error::invalid("params.layer", "the model has no convolution; name an inner tensor of the ONNX graph")
+            })?,
+        };
+        if self.wrt.is_empty() {
+            self.wrt = signature.inputs.iter().filter(|i| i.dtype.is_float()).map(|i| i.name.clone()).collect();
+        }
+        self.wrt.push(name);
+        Ok(self)
+    }
+}
+
 /// A wish in the terms of a model: every name, the batch, the shapes.
 pub(super) struct Asked {
     /// The graph's outputs, then inner tensors that are not among them.

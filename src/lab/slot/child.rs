@@ -4,11 +4,11 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 
 use super::{Ask, FRAME_MAX, Tell, Work};
-use crate::engine::{Differentiated, Graph, Model, Wish};
+use crate::engine::{Differentiated, Graph, Layer, Model, Wish};
 use crate::error::{Error, Result};
 use crate::lab::records::Inspection;
 use crate::lab::suite_file;
-use crate::suite::{self, Chunk, Evidence, Subject};
+use crate::suite::{self, Check, Chunk, Evidence, Subject};
 
 /// Serves orders until stdin ends, which is when the pool has gone.
 pub fn main() -> io::Result<()> {
@@ -52,18 +52,19 @@ fn read(input: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
 #[derive(Default)]
 struct Cache {
     model: Option<(PathBuf, String, Model)>,
-    /// The model's gradient, from the first check on that wants it.
-    gradient: Option<Differentiated>,
+    /// The model's gradient, from the first check on that wants it, and the inner tensor that it is taken to as well.
+    gradient: Option<(Option<Layer>, Differentiated)>,
     randomised: Option<Randomised>,
     chunk: Option<(PathBuf, std::ops::Range<u64>, Chunk)>,
     background: Option<Background>,
 }
 
-/// The model with shuffled weights under a seed, and its gradient from the first check on that wants it; nothing where it
-/// does not run.
+/// The model with shuffled weights under a seed and its gradient; nothing where it does not run.
 struct Randomised {
     seed: u64,
-    model: Option<(Model, Option<Differentiated>)>,
+    /// Whether there is a gradient, and the inner tensor that it is taken to as well.
+    gradient: Option<Option<Layer>>,
+    pair: Option<(Model, Option<Differentiated>)>,
 }
 
 /// Reference rows, and the file and the number of rows that they were read from.
@@ -96,10 +97,10 @@ impl Cache {
         }
         let Some((_, _, model)) = &self.model else { return Err(Error::internal("slot", "no model")) };
         let check = work.check.read()?;
-        if check.wants_gradient() && self.gradient.is_none() {
+        if check.wants_gradient() && self.gradient.as_ref().is_none_or(|(layer, _)| layer.as_ref() != check.layer()) {
             let graph = Graph::read(&bytes(&work.model)?)?;
-            let wish = Wish { batch: model.batch(), ..Wish::default() };
-            self.gradient = Some(Differentiated::of(&graph, model.signature(), &wish)?);
+            let gradient = differentiated(&graph, model, check.layer())?;
+            self.gradient = Some((check.layer().cloned(), gradient));
         }
         let same =
             |(path, cases, _): &(PathBuf, std::ops::Range<u64>, Chunk)| *path == work.suite && *cases == work.cases;
@@ -115,13 +116,11 @@ impl Cache {
             let rows = suite::background(model, &suite_file::read(&wanted.0, 0..wanted.1)?)?;
             self.background = Some((wanted.clone(), rows));
         }
-        let randomised = match check.wants_randomised() {
-            true => Randomised::of(&mut self.randomised, work, model, check.wants_gradient())?,
-            false => None,
-        };
+        let randomised =
+            if check.wants_randomised() { Randomised::of(&mut self.randomised, work, model, &check)? } else { None };
         let background = self.background.as_ref().filter(|_| work.background.is_some());
         let background = background.map_or(&[][..], |(_, rows)| rows);
-        let gradient = self.gradient.as_ref().filter(|_| check.wants_gradient());
+        let gradient = self.gradient.as_ref().filter(|_| check.wants_gradient()).map(|(_, gradient)| gradient);
         let subject = Subject { model, gradient, background, randomised };
         suite::run(&subject, chunk, &check, work.position, work.seed, work.keep)
     }
@@ -131,30 +130,39 @@ impl Cache {
 type Pair<'a> = (&'a Model, Option<&'a Differentiated>);
 
 impl Randomised {
-    /// The pair for an order, from the `last` one if that serves.
-    fn of<'a>(last: &'a mut Option<Self>, work: &Work, model: &Model, gradient: bool) -> Result<Option<Pair<'a>>> {
-        let serves = |known: &Self| known.seed == work.seed && (!gradient || known.has_gradient());
-        let known = match last.take().filter(serves) {
+    /// The pair for a check, from the `last` one if that serves.
+    fn of<'a>(last: &'a mut Option<Self>, work: &Work, model: &Model, check: &Check) -> Result<Option<Pair<'a>>> {
+        let gradient = check.wants_gradient();
+        let same = |known: &Self| {
+            known.seed == work.seed && (!gradient || known.gradient.as_ref() == Some(&check.layer().cloned()))
+        };
+        let known = match last.take().filter(same) {
             Some(known) => known,
             None => {
                 let graph = Graph::read(&bytes(&work.model)?)?.randomised(work.seed);
-                Self { seed: work.seed, model: Self::load(&graph, work, model, gradient).ok() }
+                let gradient = gradient.then(|| check.layer().cloned());
+                Self { seed: work.seed, pair: Self::load(&graph, work, model, gradient.as_ref()).ok(), gradient }
             }
         };
-        let known = last.insert(known).model.as_ref();
-        Ok(known.map(|(model, own)| (model, own.as_ref().filter(|_| gradient))))
+        let pair = last.insert(known).pair.as_ref();
+        Ok(pair.map(|(model, own)| (model, own.as_ref().filter(|_| gradient))))
     }
 
-    fn load(graph: &Graph, work: &Work, model: &Model, gradient: bool) -> Result<(Model, Option<Differentiated>)> {
-        let wish = Wish { batch: model.batch(), ..Wish::default() };
-        let gradient = gradient.then(|| Differentiated::of(graph, model.signature(), &wish)).transpose()?;
-        Ok((Model::of(graph, &work.signature)?, gradient))
+    fn load(
+        graph: &Graph,
+        work: &Work,
+        model: &Model,
+        gradient: Option<&Option<Layer>>,
+    ) -> Result<(Model, Option<Differentiated>)> {
+        let of = |layer: &Option<Layer>| differentiated(graph, model, layer.as_ref());
+        Ok((Model::of(graph, &work.signature)?, gradient.map(of).transpose()?))
     }
+}
 
-    /// Whether it has one, or does not run at all.
-    fn has_gradient(&self) -> bool {
-        self.model.as_ref().is_none_or(|(_, gradient)| gradient.is_some())
-    }
+/// The gradient of a graph that has the model's signature, to an inner tensor as well if there is one.
+fn differentiated(graph: &Graph, model: &Model, layer: Option<&Layer>) -> Result<Differentiated> {
+    let wish = Wish { batch: model.batch(), ..Wish::default() }.beside(graph, model.signature(), layer)?;
+    Differentiated::of(graph, model.signature(), &wish)
 }
 
 fn bytes(path: &std::path::Path) -> Result<Vec<u8>> {

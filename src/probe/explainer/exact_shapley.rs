@@ -44,10 +44,13 @@ impl Explainer for ExactShapley {
     const ACCESSES: &'static [Access] = &[Access::Score];
     const COST: &'static str = "2^groups x background";
     const KINDS: &'static [Kind] = &[Kind::Floats, Kind::Tokens];
-    const BACKGROUND: bool = true;
 
     fn view(&self) -> View {
         self.view
+    }
+
+    fn wants_background(&self, _: &Input) -> bool {
+        true
     }
 
     fn fits(&self, input: &Input) -> Result<()> {

@@ -59,10 +59,13 @@ impl Explainer for KernelShap {
     const ACCESSES: &'static [Access] = &[Access::Score];
     const COST: &'static str = "n_samples x background";
     const KINDS: &'static [Kind] = &[Kind::Floats, Kind::Tokens];
-    const BACKGROUND: bool = true;
 
     fn view(&self) -> View {
         self.view
+    }
+
+    fn wants_background(&self, _: &Input) -> bool {
+        true
     }
 
     fn fits(&self, input: &Input) -> Result<()> {

@@ -28,7 +28,7 @@ pub use view::{Answer, Of};
 
 use std::sync::Arc;
 
-use quality::{Given, Questions};
+use quality::{Given, Other, Questions};
 use schemars::Schema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -36,8 +36,8 @@ use study::Study;
 use view::View;
 
 use super::{Access, Kind, Manual, Probe, schema};
-use crate::engine::{Input, Spent, Target};
-use crate::error::{Error, Result, nearest};
+use crate::engine::{Input, Layer, Spent, Target};
+use crate::error::{Error, Result};
 
 /// All explainers, in alphabetical order.
 pub static EXPLAINERS: &[Entry] = &[
@@ -60,9 +60,6 @@ trait Explainer: Probe {
     /// What it can explain: with scores alone tokens too.
     const KINDS: &'static [Kind] = &[Kind::Floats];
 
-    /// Whether it takes reference rows.
-    const BACKGROUND: bool = false;
-
     /// Whether attributions are slopes, the score per unit of a value, and not parts of the score.
     const SLOPES: bool = false;
 
@@ -74,6 +71,16 @@ trait Explainer: Probe {
         Ok(())
     }
 
+    /// Whether it cannot do without reference rows for such an input.
+    fn wants_background(&self, _input: &Input) -> bool {
+        false
+    }
+
+    /// The inner tensor that it differentiates with respect to, beside the input.
+    fn layer(&self) -> Option<Layer> {
+        None
+    }
+
     /// The most that it asks about a case with such a probed input and so many reference rows.
     fn cost(&self, input: &Input, background: u64) -> Spent;
 
@@ -82,26 +89,23 @@ trait Explainer: Probe {
 }
 
 type Fits = dyn Fn(&Input) -> Result<()> + Send + Sync;
+type Wants = dyn Fn(&Input) -> bool + Send + Sync;
 type Explain = dyn Fn(&Study<'_>) -> Result<Vec<Explanation>> + Send + Sync;
 type Cost = dyn Fn(&Input, u64) -> Spent + Send + Sync;
 
 /// An explainer with its parameters read.
 pub struct Attributor {
     view: View,
+    /// The inner tensor that it differentiates with respect to, beside the input.
+    pub layer: Option<Layer>,
     slopes: bool,
     questions: Questions,
     /// The explainer that it is compared with.
     other: Option<Other>,
     fits: Box<Fits>,
+    wants_background: Box<Wants>,
     explain: Box<Explain>,
     cost: Box<Cost>,
-}
-
-/// An explainer that another is compared with, and its name, which keys its random numbers.
-struct Other {
-    name: &'static str,
-    manual: &'static Manual,
-    attributor: Box<Attributor>,
 }
 
 impl Attributor {
@@ -119,11 +123,13 @@ impl Attributor {
     pub fn fits(&self, input: &Input) -> Result<()> {
         (self.fits)(input)?;
         self.questions.fits(input)?;
-        let Some(Other { name, manual, attributor }) = &self.other else { return Ok(()) };
-        if input.is_tokens() && !manual.kinds.contains(&Kind::Tokens) {
-            return Err(Error::invalid("params.agrees_with", format!("{name} does not explain tokens")));
-        }
-        attributor.fits(input).map_err(|e| Error::invalid("params.agrees_with", format!("{name}: {e}")))
+        self.other.iter().try_for_each(|other| other.fits(input))
+    }
+
+    /// Whether it cannot do without reference rows for such an input.
+    pub fn wants_background(&self, input: &Input) -> bool {
+        let other = self.other.as_ref().map(|other| &other.attributor);
+        (self.wants_background)(input) || other.is_some_and(|other| other.wants_background(input))
     }
 
     /// Whether the explainer that it is compared with takes the gradient of the model.
@@ -156,7 +162,8 @@ impl Attributor {
         randomised: Option<&Target<'_>>,
         cases: &[Case],
         background: &[Vec<f32>],
-        (seed, check): (u64, &str),
+        seed: u64,
+        check: &str,
     ) -> Result<Vec<Explanation>> {
         let study = Study { target, cases, background, view: self.view, seed, check };
         let mut explanations = (self.explain)(&study)?;
@@ -170,8 +177,6 @@ impl Attributor {
 /// A member of the family.
 pub struct Entry {
     pub manual: Manual,
-    /// Whether it takes reference rows.
-    pub background: bool,
     /// The explainer of these parameters, which fit the manual's schema.
     pub read: fn(&Map<String, Value>) -> Result<Attributor>,
 }
@@ -191,7 +196,7 @@ const fn explainer<E: Explainer>() -> Entry {
         cost: E::COST,
         schema: parameters::<E>,
     };
-    Entry { manual, background: E::BACKGROUND, read: read::<E> }
+    Entry { manual, read: read::<E> }
 }
 
 /// An explainer's own parameters, then those of all.
@@ -209,28 +214,15 @@ fn read<E: Explainer>(params: &Map<String, Value>) -> Result<Attributor> {
     let wrong = |e: serde_json::Error| Error::invalid("params", e.to_string());
     let questions = Questions::deserialize(Value::Object(params.clone())).map_err(wrong)?;
     let explainer = Arc::new(E::deserialize(Value::Object(params.clone())).map_err(wrong)?);
-    let (view, explaining, fitting) = (explainer.view(), explainer.clone(), explainer.clone());
+    let other = questions.agrees_with.as_ref().map(|name| Other::read(name, explainer.layer(), params)).transpose()?;
+    let view = explainer.view();
+    let layer = explainer.layer().or(other.as_ref().and_then(|other| other.attributor.layer.clone()));
+    let (explaining, fitting, wanting) = (explainer.clone(), explainer.clone(), explainer.clone());
     let fits = Box::new(move |input: &Input| fitting.fits(input));
+    let wants_background = Box::new(move |input: &Input| wanting.wants_background(input));
     let explain = Box::new(move |study: &Study<'_>| explaining.explain(study));
     let cost = Box::new(move |input: &Input, background| explainer.cost(input, background));
-    let other = questions.agrees_with.as_ref().map(|name| other(name, E::BACKGROUND, params)).transpose()?;
-    Ok(Attributor { view, slopes: E::SLOPES, questions, other, fits, explain, cost })
-}
-
-/// The explainer that one with these parameters is compared with: it explains the same, as it does by default.
-fn other(name: &str, background: bool, params: &Map<String, Value>) -> Result<Other> {
-    let refuse = |what: String| Error::invalid("params.agrees_with", what);
-    let Entry { manual, background: wants, read } = find(name).ok_or_else(|| {
-        let hint = nearest(name, EXPLAINERS.iter().map(|entry| entry.manual.name));
-        let hint = hint.map_or(String::new(), |near| format!("; did you mean {near}?"));
-        refuse(format!("there is no explainer `{name}`{hint}"))
-    })?;
-    if *wants && !background {
-        return Err(refuse(format!("{name} takes reference rows, which this explainer has none of")));
-    }
-    let same = params.iter().filter(|(key, _)| ["target", "output"].contains(&key.as_str()));
-    let attributor = read(&same.map(|(key, value)| (key.clone(), value.clone())).collect())?;
-    Ok(Other { name: manual.name, manual, attributor: Box::new(attributor) })
+    Ok(Attributor { view, layer, slopes: E::SLOPES, questions, other, fits, wants_background, explain, cost })
 }
 
 #[cfg(test)]

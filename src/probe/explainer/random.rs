@@ -25,7 +25,8 @@ pub(super) struct Random {
 
 impl Probe for Random {
     const NAME: &'static str = "random";
-    const PAPER: &'static str = "Hooker et al., A Benchmark for Interpretability Methods in Deep Neural Networks, 2018 (arXiv:1806.10758)";
+    const PAPER: &'static str =
+        "Hooker et al., A Benchmark for Interpretability Methods in Deep Neural Networks, 2018 (arXiv:1806.10758)";
 }
 
 impl Explainer for Random {

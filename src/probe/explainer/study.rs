@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ndarray::Array2;
 
 use super::view::View;
-use crate::engine::{Input, Row, Target};
+use crate::engine::{Input, Local, Row, Target};
 use crate::error::Result;
 use crate::tensor::Rng;
 
@@ -100,17 +100,23 @@ impl Study<'_> {
     pub(super) fn gradients(&self, rows: &[Row], mut visit: impl FnMut(&Row, f64, Vec<f32>)) -> Result<()> {
         for rows in rows.chunks(self.target.gradient_batch()) {
             let local = self.target.linearize(&rows.iter().collect::<Vec<_>>())?;
-            let mut cotangents = Array2::zeros(local.scores().raw_dim());
-            let mut values = Vec::new();
-            for ((row, scores), mut cotangent) in rows.iter().zip(local.scores().rows()).zip(cotangents.rows_mut()) {
-                let (value, derivative) = self.of(row, &scores.to_vec());
-                cotangent.iter_mut().zip(derivative).for_each(|(c, d)| *c = d);
-                values.push(value);
-            }
+            let (values, cotangents) = self.cotangents(rows, &local);
             let gradients = local.pull(cotangents)?;
             rows.iter().zip(values).zip(gradients).for_each(|((row, value), gradient)| visit(row, value, gradient));
         }
         Ok(())
+    }
+
+    /// What is explained at each row, and the derivatives of it by the scores.
+    pub(super) fn cotangents(&self, rows: &[Row], local: &Local<'_>) -> (Vec<f64>, Array2<f64>) {
+        let mut cotangents = Array2::zeros(local.scores().raw_dim());
+        let mut values = Vec::new();
+        for ((row, scores), mut cotangent) in rows.iter().zip(local.scores().rows()).zip(cotangents.rows_mut()) {
+            let (value, derivative) = self.of(row, &scores.to_vec());
+            cotangent.iter_mut().zip(derivative).for_each(|(c, d)| *c = d);
+            values.push(value);
+        }
+        (values, cotangents)
     }
 
     /// The probed input.

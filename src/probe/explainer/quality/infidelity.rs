@@ -27,7 +27,8 @@ pub(super) fn infidelity(given: &Given<'_>) -> Result<Marks> {
     for (i, case, explanation) in given.cases() {
         let (baseline, places) = (given.baseline(case.x.len()), Places::of(study, case.x.len()));
         let mut rng = Rng::new(study.seed, "infidelity", &case.id, 0);
-        let removals: Vec<Vec<usize>> = (0..REMOVALS).map(|_| removal(study.grid().is_some(), places, &mut rng)).collect();
+        let removals: Vec<Vec<usize>> =
+            (0..REMOVALS).map(|_| removal(study.grid().is_some(), places, &mut rng)).collect();
         let after = values(study, i, removals.len(), |removal| {
             let mut x = case.x.clone();
             removals[removal].iter().for_each(|at| x[*at] = baseline[*at]);

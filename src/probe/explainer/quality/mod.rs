@@ -23,6 +23,7 @@ use super::study::{Case, Explanation, Study};
 use super::{Attributor, Input, Spent, Target};
 use crate::engine::Row;
 use crate::error::Result;
+pub(super) use agreement::Other;
 use protected::Protected;
 
 /// Names of the measures, which are those of the metrics.
@@ -117,7 +118,8 @@ impl Questions {
 
     /// What explaining and measuring cost, if explaining costs `own`.
     pub(super) fn cost(&self, own: Spent) -> Spent {
-        let (times, more) = if self.quality { (sensitivity::SAMPLES + 2, infidelity::COST + curves::COST) } else { (1, 0) };
+        let (times, more) =
+            if self.quality { (sensitivity::SAMPLES + 2, infidelity::COST + curves::COST) } else { (1, 0) };
         let all = |queries: u64| queries.saturating_mul(times);
         Spent { forward: all(own.forward).saturating_add(more), gradient: all(own.gradient) }
     }
@@ -160,7 +162,8 @@ mod tests {
     fn measures_are_metrics_and_parameters_are_listed() {
         assert!(MEASURES.iter().all(|name| known(name).is_some_and(|known| known.level == Level::Point)));
         let schema = crate::probe::schema::<Questions>();
-        let mut names: Vec<&str> = schema.get("properties").unwrap().as_object().unwrap().keys().map(|k| &**k).collect();
+        let mut names: Vec<&str> =
+            schema.get("properties").unwrap().as_object().unwrap().keys().map(|k| &**k).collect();
         let mut asked = ASKED;
         names.sort_unstable();
         asked.sort_unstable();

@@ -8,8 +8,9 @@ use crate::error::{Error, Result};
 /// How alike the sizes of the attributions are, value by value, to those for the same graph with shuffled weights: the
 /// size of Spearman's rank correlation (Adebayo and others 2018, arXiv:1810.03292; all layers at once).
 ///
-/// Near 1 the explanation is of the case alone, not of the model. Attributions that are zero wherever the case is have
-/// some likeness for that alone. Not measured where the shuffled model fails or its explanation is not finite.
+/// Near 1 the explanation is of the case alone, not of the model. Values of which both say nothing, such as a picture's
+/// black where attributions are multiplied by it, are left out: they would make all alike. Not measured where the
+/// shuffled model fails or its explanation is not finite.
 pub(super) fn similarity(given: &Given<'_>) -> Result<Marks> {
     let nothing = vec![None; given.explanations.len()];
     let Some(target) = given.randomised else { return Ok(nothing) };
@@ -20,7 +21,10 @@ pub(super) fn similarity(given: &Given<'_>) -> Result<Marks> {
     };
     let alike = |(own, other): (&Explanation, &Explanation)| {
         let finite = other.attribution.iter().all(|a| a.is_finite());
-        finite.then(|| spearman(&sizes(own), &sizes(other))).flatten().map(f64::abs)
+        let (own, other) = (sizes(own), sizes(other));
+        let said = own.into_iter().zip(other).filter(|(own, other)| *own != 0.0 || *other != 0.0);
+        let (own, other): (Vec<f64>, Vec<f64>) = said.unzip();
+        finite.then(|| spearman(&own, &other)).flatten().map(f64::abs)
     };
     Ok(given.explanations.iter().zip(&others).map(alike).collect())
 }
