@@ -103,7 +103,7 @@ impl Manual {
 }
 
 /// The JSON schema of a probe's parameters, without references.
-pub(crate) fn schema<P: Probe>() -> Schema {
+pub(crate) fn schema<P: JsonSchema>() -> Schema {
     SchemaSettings::default().with(|s| s.inline_subschemas = true).into_generator().into_root_schema_for::<P>()
 }
 

@@ -73,7 +73,8 @@ pub(super) fn audit(
     let name = &model.signature().probed().name;
     let sound: Vec<(usize, (&Prepared, &[f32]))> =
         chunk.sound().filter(|(i, _)| survey.table.place(chunk.position(*i)).is_some()).collect();
-    let case = |prepared: &Prepared| Case { id: prepared.id.clone(), x: values(&prepared.inputs[name]), class };
+    let case =
+        |prepared: &Prepared| Case { id: prepared.id.clone(), x: values(&prepared.inputs[name]), class, mask: None };
     let cases: Vec<Case> = sound.iter().map(|(_, (prepared, _))| case(prepared)).collect();
     let answers: Vec<&Answer> = sound.iter().map(|(_, (prepared, _))| &prepared.answer).collect();
     let inputs: Vec<&Tensors> = sound.iter().map(|(_, (prepared, _))| &prepared.inputs).collect();

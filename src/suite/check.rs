@@ -30,6 +30,8 @@ pub(super) struct Point {
     /// `name:key=value` with what differs from the defaults, in the schema's order: the key of the random numbers.
     /// A parameter that a later version adds leaves it as it is.
     pub(super) canonical: String,
+    /// The same without what only asks how good an explanation is: the key of an explanation's random numbers.
+    pub(super) explained: String,
 }
 
 /// What is done to a case before the model is asked.
@@ -83,8 +85,10 @@ impl Check {
         };
         let point = |params: Map<String, Value>| {
             let action = Action::new(name, &params)?;
-            let canonical = spec::write(name, &params::telling(manual, &params));
-            Ok(Point { action, params, canonical })
+            let telling = params::telling(manual, &params);
+            let canonical = spec::write(name, &telling);
+            let own = telling.into_iter().filter(|(key, _)| !explainer::ASKED.contains(&key.as_str()));
+            Ok(Point { action, params, canonical, explained: spec::write(name, &own.collect()) })
         };
         let points = params::points(manual, params)?.into_iter().map(point).collect::<Result<_>>()?;
         let check = Self { spec: text.to_owned(), manual, points };
@@ -106,7 +110,13 @@ impl Check {
 
     /// Whether it takes the gradient of the model.
     pub fn wants_gradient(&self) -> bool {
-        self.manual.accesses.contains(&Access::Gradient)
+        let compares = |point| self.attributor(point).is_some_and(Attributor::compares_gradients);
+        self.manual.accesses.contains(&Access::Gradient) || (0..self.len()).any(compares)
+    }
+
+    /// Whether it asks the model with shuffled weights too.
+    pub fn wants_randomised(&self) -> bool {
+        (0..self.len()).any(|point| self.attributor(point).is_some_and(Attributor::randomises))
     }
 
     /// Whether it takes the trees of a tree ensemble.
@@ -148,6 +158,12 @@ impl Check {
             all.gradient = all.gradient.saturating_add(cost.gradient);
         }
         all
+    }
+
+    /// Refuses a model whose probed input its explainers cannot explain.
+    pub fn fits(&self, signature: &Signature) -> Result<()> {
+        let mut attributors = (0..self.len()).filter_map(|point| self.attributor(point));
+        attributors.try_for_each(|attributor| attributor.fits(signature.probed()))
     }
 
     /// The attack of a point, if it is one.

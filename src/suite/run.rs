@@ -26,6 +26,15 @@ pub struct Subject<'a> {
     pub background: &'a [Vec<f32>],
     /// All cases of the job, for checks that look at them together ([`Check::wants_survey`]).
     pub survey: Option<&'a Survey>,
+    /// The model with shuffled weights and its gradient, for checks that want it ([`Check::wants_randomised`]).
+    pub randomised: Option<(&'a Model, Option<&'a Differentiated>)>,
+}
+
+impl<'a> Subject<'a> {
+    /// A model, and nothing of what some checks want beside it.
+    pub fn new(model: &'a Model) -> Self {
+        Self { model, gradient: None, background: &[], survey: None, randomised: None }
+    }
 }
 
 /// Cases in probe space with the model's clean scores, shared by all checks on them.

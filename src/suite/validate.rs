@@ -189,13 +189,11 @@ fn accesses_fit(check: &Check, signature: &Signature, missing: Missing<'_>, inde
     let explained =
         classes.filter_map(|attributor| if let Of::Class(class) = attributor.of() { Some(class) } else { None });
     let goals = (0..check.len()).filter_map(|point| Some(check.attacker(point)?.threat.goal));
-    for attributor in (0..check.len()).filter_map(|point| check.attributor(point)) {
-        attributor.fits(signature.probed()).map_err(|e| e.under(&format!("checks[{index}]")))?;
-    }
     for auditor in (0..check.len()).filter_map(|point| check.auditor(point)) {
         let fits = (auditor.parts)(signature.probed()).and_then(|_| (auditor.fits)(output));
         fits.map_err(|e| e.under(&format!("checks[{index}]")))?;
     }
+    check.fits(signature).map_err(|e| e.under(&format!("checks[{index}]")))?;
     let aimed = goals.filter_map(|goal| if let Goal::Class(class) = goal { Some(class) } else { None });
     if let Some(class) = aimed.chain(explained).find(|class| *class >= output.size) {
         let message = format!("class {class} was found, the model has classes 0 to {}", output.size - 1);
@@ -206,9 +204,11 @@ fn accesses_fit(check: &Check, signature: &Signature, missing: Missing<'_>, inde
 
 /// The suite's arrays for an input: by name, or the lone one.
 fn bound<'a>(signature: &Signature, summary: &'a Summary, input: &Input) -> Result<&'a Arrays> {
-    let lone = signature.inputs.len() == 1 && summary.inputs.len() == 1;
-    let arrays = if lone { summary.inputs.values().next() } else { summary.inputs.get(&input.name) };
-    arrays.ok_or_else(|| {
+    let others = summary.inputs.len().saturating_sub(1);
+    let mut inputs = summary.inputs.iter().filter(|(name, _)| !signature.is_mask(name, others));
+    let lone = signature.inputs.len() == 1 && inputs.clone().count() == 1;
+    let arrays = if lone { inputs.next() } else { inputs.find(|(name, _)| **name == input.name) };
+    arrays.map(|(_, arrays)| arrays).ok_or_else(|| {
         let found: Vec<&str> = summary.inputs.keys().map(String::as_str).collect();
         Error::invalid("", format!("the model wants it, the suite has {}", found.join(", ")))
     })

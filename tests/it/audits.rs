@@ -28,7 +28,7 @@ fn audit(model: &Model, cases: &[Case], background: &[Vec<f32>], spec: &str, sha
     let mut survey = Survey::default();
     survey.add(model, cases, 0);
     let checks = [Check::parse(spec).unwrap()];
-    let subject = Subject { model, gradient: None, background, survey: Some(&survey) };
+    let subject = Subject { background, survey: Some(&survey), ..Subject::new(model) };
     let (slices, size) = (Slicer::default(), model.signature().output.size);
     let n = cases.len() as u64;
     let mut fold =

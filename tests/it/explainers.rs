@@ -37,8 +37,8 @@ impl Pair {
     }
 
     fn explain(&self, cases: &[Case], spec: &str) -> Evidence {
-        let subject =
-            Subject { model: &self.model, gradient: Some(&self.gradient), background: &self.background, survey: None };
+        let (gradient, background) = (Some(&self.gradient), self.background.as_slice());
+        let subject = Subject { gradient, background, ..Subject::new(&self.model) };
         let chunk = Chunk::new(&self.model, cases, 0).unwrap();
         run(&subject, &chunk, &Check::parse(spec).unwrap(), 0, 0, true).unwrap()
     }
@@ -296,7 +296,7 @@ fn tabular(corpus: &Path, name: &str) -> (Model, Vec<Vec<f32>>, Vec<Case>) {
 
 fn explain_rows((model, background, cases): &(Model, Vec<Vec<f32>>, Vec<Case>), spec: &str) -> Evidence {
     let chunk = Chunk::new(model, cases, 0).unwrap();
-    let subject = Subject { model, gradient: None, background, survey: None };
+    let subject = Subject { background, ..Subject::new(model) };
     run(&subject, &chunk, &Check::parse(spec).unwrap(), 0, 0, true).unwrap()
 }
 

@@ -18,6 +18,7 @@ mod gradients;
 mod metrics;
 mod models;
 mod pictures;
+mod quality;
 mod readers;
 mod readme;
 mod refusals;

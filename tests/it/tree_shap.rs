@@ -37,7 +37,7 @@ impl Subjected {
     }
 
     fn explain(&self, cases: &[Case], spec: &str) -> Evidence {
-        let subject = Subject { model: &self.model, gradient: None, background: &self.background, survey: None };
+        let subject = Subject { background: &self.background, ..Subject::new(&self.model) };
         run(&subject, &Chunk::new(&self.model, cases, 0).unwrap(), &Check::parse(spec).unwrap(), 0, 0, true).unwrap()
     }
 }
@@ -183,7 +183,7 @@ fn what_is_not_one_sum_of_trees_says_why() {
     let ridge = specimen("sk_ridge");
     let Some(Tensor::F32(x)) = ridge.inputs.values().next() else { panic!("{}", ridge.name) };
     let subject = Subjected::new(&ridge.onnx, &Tensor::F32(x.clone()));
-    let target = Subject { model: &subject.model, gradient: None, background: &subject.background, survey: None };
+    let target = Subject { background: &subject.background, ..Subject::new(&subject.model) };
     let chunk = Chunk::new(&subject.model, &table(&Tensor::F32(x.clone())), 0).unwrap();
     let error = run(&target, &chunk, &Check::parse("tree_shap").unwrap(), 0, 0, true).unwrap_err().to_string();
     assert!(error.contains("tree_shap wants a model that is one tree ensemble; it has no tree ensemble"), "{error}");

@@ -1,5 +1,7 @@
 //! What an explainer may ask.
 
+use std::collections::BTreeMap;
+
 use ndarray::Array2;
 
 use super::view::View;
@@ -18,6 +20,8 @@ pub struct Case {
     pub x: Vec<f32>,
     /// The class whose score is explained.
     pub class: usize,
+    /// By pixel of a picture, or by value: whether it is part of what the case shows, where someone has said so.
+    pub mask: Option<Vec<bool>>,
 }
 
 /// An explanation of a case.
@@ -29,6 +33,8 @@ pub struct Explanation {
     pub residual: f64,
     /// The residual as a share of what they should add up to; 1 if that is nothing and they add up to something.
     pub relative: f64,
+    /// How good it is, by [`MEASURES`](super::MEASURES), as far as that was asked for.
+    pub measures: BTreeMap<&'static str, f64>,
 }
 
 impl Explanation {
@@ -44,7 +50,7 @@ impl Explanation {
             (_, 0.0) => 1.0,
             _ => (residual / whole).abs().min(f64::MAX),
         };
-        Self { attribution, residual, relative }
+        Self { attribution, residual, relative, measures: BTreeMap::new() }
     }
 }
 
@@ -57,6 +63,7 @@ pub(super) fn one_row(values: usize) -> Grid {
 }
 
 /// Cases, and the function of the probed input that is explained.
+#[derive(Clone, Copy)]
 pub(in crate::probe) struct Study<'a> {
     pub(in crate::probe) target: &'a Target<'a>,
     pub(in crate::probe) cases: &'a [Case],
