@@ -12,6 +12,9 @@ use crate::tensor::Rng;
 /// Floats of the rows that are asked about at once.
 const AT_ONCE: usize = 1 << 22;
 
+/// Rows that are made at once, at most.
+const ROWS: usize = 4096;
+
 /// A case to be explained.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -85,6 +88,11 @@ impl Study<'_> {
         self.cases.iter().enumerate().map(|(case, c)| Row { case, x: change(c) }).collect()
     }
 
+    /// Rows that should be made at once, so that they do not take much memory.
+    pub(in crate::probe) fn batch(&self) -> usize {
+        (AT_ONCE / self.input().len().max(1)).clamp(1, ROWS)
+    }
+
     /// What is explained, at each row.
     pub(in crate::probe) fn values(&self, rows: &[Row]) -> Result<Vec<f64>> {
         let most = (AT_ONCE / rows.first().map_or(1, |row| row.x.len()).max(1)).max(1);
@@ -94,6 +102,13 @@ impl Study<'_> {
             values.extend(rows.iter().zip(scores.rows()).map(|(row, scores)| self.of(row, &scores.to_vec()).0));
         }
         Ok(values)
+    }
+
+    /// What is explained at many rows about one case, which lie one after the other.
+    pub(in crate::probe) fn values_of(&self, case: usize, rows: Vec<f32>) -> Result<Vec<f64>> {
+        let scores = self.target.scores_of(case, rows)?;
+        let class = self.cases[case].class;
+        Ok(scores.rows().into_iter().map(|scores| self.view.value(scores, class, self.target.kind())).collect())
     }
 
     /// What is explained and its gradient at each row, one after the other.
