@@ -4,12 +4,10 @@ use super::partition::Partition;
 use super::study::Study;
 use crate::engine::Row;
 use crate::error::Result;
+use crate::tensor::Rng;
 
 /// Which groups are known.
 pub(super) type Coalition = Vec<bool>;
-
-/// Rows that are made at once, at least.
-const ROWS: usize = 4096;
 
 /// What each coalition of a case's groups is worth: the mean of what is explained over the background's rows, with the
 /// known values of the case in each (the interventional value function; Janzing and others 2019, arXiv:1910.13413).
@@ -22,7 +20,7 @@ pub(super) fn worth(
 ) -> Result<Vec<f64>> {
     let (own, background) = (&study.cases[case], study.background);
     let mut worth = Vec::with_capacity(coalitions.len());
-    for some in coalitions.chunks(ROWS.div_ceil(background.len().max(1))) {
+    for some in coalitions.chunks(study.batch().div_ceil(background.len().max(1))) {
         let both = some.iter().flat_map(|known| background.iter().map(move |b| (known, b)));
         let rows: Vec<Row> = both.map(|(known, b)| Row { case, x: partition.mixed(&own.x, b, known) }).collect();
         let values = study.values(&rows)?;
@@ -30,4 +28,14 @@ pub(super) fn worth(
         worth.extend(means);
     }
     Ok(worth)
+}
+
+/// A subset of this size, all alike.
+pub(super) fn some(values: usize, size: usize, rng: &mut Rng) -> Coalition {
+    let (mut known, mut order) = (vec![false; values], (0..values).collect::<Vec<_>>());
+    for i in 0..size {
+        order.swap(i, i + rng.below(values - i));
+        known[order[i]] = true;
+    }
+    known
 }

@@ -8,16 +8,23 @@
 
 mod baseline;
 mod coalition;
+mod connected;
 mod exact_shapley;
 mod input_x_gradient;
 mod integrated_gradients;
 mod kernel_shap;
+mod lime;
 mod linear;
+mod masks;
 mod occlusion;
 mod partition;
+mod parts;
+mod rise;
 mod saliency;
 mod study;
 mod superpixels;
+mod surrogate;
+mod table;
 mod view;
 
 pub use study::{Case, Explanation};
@@ -39,7 +46,9 @@ pub static EXPLAINERS: &[Entry] = &[
     explainer::<input_x_gradient::InputXGradient>(),
     explainer::<integrated_gradients::IntegratedGradients>(),
     explainer::<kernel_shap::KernelShap>(),
+    explainer::<lime::Lime>(),
     explainer::<occlusion::Occlusion>(),
+    explainer::<rise::Rise>(),
     explainer::<saliency::Saliency>(),
 ];
 

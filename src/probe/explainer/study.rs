@@ -10,6 +10,9 @@ use crate::tensor::Rng;
 /// Floats of the rows that are asked about at once.
 const AT_ONCE: usize = 1 << 22;
 
+/// Rows that are made at once, at most.
+const ROWS: usize = 4096;
+
 /// A case to be explained.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -76,6 +79,11 @@ impl Study<'_> {
     /// The cases as they are, or each as `change` makes it.
     pub(super) fn rows(&self, mut change: impl FnMut(&Case) -> Vec<f32>) -> Vec<Row> {
         self.cases.iter().enumerate().map(|(case, c)| Row { case, x: change(c) }).collect()
+    }
+
+    /// Rows that should be made at once, so that they do not take much memory.
+    pub(super) fn batch(&self) -> usize {
+        (AT_ONCE / self.input().len().max(1)).clamp(1, ROWS)
     }
 
     /// What is explained, at each row.
