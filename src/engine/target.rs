@@ -9,6 +9,7 @@ use ndarray::{Array2, ArrayD};
 use super::autodiff::{Differentiated, Linearized};
 use super::model::Model;
 use super::signature::{Input, OutputKind};
+use super::trees::Trees;
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Tensor, Tensors};
 
@@ -84,6 +85,11 @@ impl<'a> Target<'a> {
     /// Channels, height and width with their strides, if the probed input is a picture.
     pub fn grid(&self) -> Option<([usize; 3], [usize; 3])> {
         self.model.signature().probed().grid()
+    }
+
+    /// The tree ensemble that the model is, or why it is none.
+    pub fn trees(&self) -> std::result::Result<&'a Trees, &'a str> {
+        self.model.trees()
     }
 
     /// Whether gradients can be asked for.

@@ -29,17 +29,20 @@ pub(super) fn explain(
         match class(attributor.of(), prepared, clean, signature.output.kind) {
             Ok(class) => {
                 let (id, x) = (prepared.id.clone(), values(&prepared.inputs[&input.name]));
-                cases.push(Case { id, x, class });
+                cases.push(Case { id, x, class, mask: prepared.mask.clone() });
                 inputs.push(&prepared.inputs);
                 places.push((i, clean));
             }
             Err(e) => all[i] = Err(e),
         }
     }
-    let target = Target::new(subject.model, subject.gradient, inputs, Limits::default());
-    let explanations = attributor.explain(&target, &cases, subject.background, seed, &point.canonical)?;
+    let target = Target::new(subject.model, subject.gradient, inputs.clone(), Limits::default());
+    let randomised = subject.randomised.filter(|_| attributor.randomises());
+    let randomised = randomised.map(|(model, gradient)| Target::new(model, gradient, inputs, Limits::default()));
+    let (background, key) = (subject.background, &point.explained);
+    let explanations = attributor.explain(&target, randomised.as_ref(), &cases, background, seed, key)?;
     for (n, (explanation, (i, clean))) in explanations.into_iter().zip(places).enumerate() {
-        let queries = target.spent(n).all();
+        let queries = target.spent(n).all() + randomised.as_ref().map_or(0, |target| target.spent(n).all());
         let Explanation { attribution, residual, .. } = &explanation;
         if !residual.is_finite() || attribution.iter().any(|a| !a.is_finite()) {
             all[i] = Err(Error::invalid("", "the explanation is not finite"));
@@ -82,9 +85,10 @@ fn class(of: Of, prepared: &Prepared, clean: &[f32], kind: OutputKind) -> Result
 
 #[allow(clippy::cast_precision_loss)]
 fn measures(explanation: &Explanation, queries: u64) -> BTreeMap<String, f64> {
-    let Explanation { residual, relative, .. } = explanation;
-    let all = [("residual", residual.abs()), ("residual_relative", *relative), (QUERIES, queries as f64)];
-    all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    let Explanation { residual, relative, measures, .. } = explanation;
+    let own = [("residual", residual.abs()), ("residual_relative", *relative), (QUERIES, queries as f64)];
+    let all = own.into_iter().chain(measures.iter().map(|(name, value)| (*name, *value)));
+    all.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The measure that says that a case was explained.
@@ -93,26 +97,29 @@ const QUERIES: &str = "explanation_queries";
 /// Explained cases at a point.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Explained {
-    residual: Moments,
-    relative: Moments,
-    queries: Moments,
+    /// Measures by name.
+    moments: BTreeMap<&'static str, Moments>,
+}
+
+/// Metrics of an explainer, with the measures that they are means of.
+fn metrics() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let own = ["residual", "residual_relative"].into_iter().chain(explainer::MEASURES);
+    own.map(|name| (name, name)).chain([("queries_mean", QUERIES)])
 }
 
 impl Explained {
     pub(super) fn add(&mut self, verdict: &Verdict) {
-        let measures = [&mut self.residual, &mut self.relative, &mut self.queries];
-        for (moments, name) in measures.into_iter().zip(["residual", "residual_relative", QUERIES]) {
-            verdict.measures.get(name).into_iter().for_each(|value| moments.add(*value));
+        if !verdict.measures.contains_key(QUERIES) {
+            return;
+        }
+        for (_, measure) in metrics() {
+            let value = verdict.measures.get(measure);
+            value.into_iter().for_each(|value| self.moments.entry(measure).or_default().add(*value));
         }
     }
 
     /// Figures by name.
-    pub(super) fn figures(&self) -> [(&'static str, Option<Figure>); 3] {
-        let some = |moments: &Moments| (moments.n() > 0).then(|| moments.figure());
-        [
-            ("residual", some(&self.residual)),
-            ("residual_relative", some(&self.relative)),
-            ("queries_mean", some(&self.queries)),
-        ]
+    pub(super) fn figures(&self) -> impl Iterator<Item = (&'static str, Option<Figure>)> {
+        metrics().map(|(name, measure)| (name, self.moments.get(measure).map(Moments::figure)))
     }
 }

@@ -31,7 +31,7 @@ impl Tabular {
 
     fn explain(&self, cases: &[Case], spec: &str) -> Evidence {
         let chunk = Chunk::new(&self.model, cases, 0).unwrap();
-        let subject = Subject { model: &self.model, gradient: None, background: &self.background };
+        let subject = Subject { background: &self.background, ..Subject::new(&self.model) };
         run(&subject, &chunk, &Check::parse(spec).unwrap(), 0, 0, true).unwrap()
     }
 }

@@ -49,8 +49,9 @@ pub(super) struct Lime {
     /// Whether features of a row count by the quartiles of the background that they lie between.
     #[schemars(extend("aliases" = ["discretize_continuous"]))]
     discretize: bool,
-    /// What hides a part, in units of the input as read: `zero`, `mean` (of each channel of a picture) or a number, of
-    /// tokens that of the mask. If left out, the mean colour of a picture's part, and 0 elsewhere.
+    /// What hides a part, in units of the input as read: `zero`, `mean` (of each channel of a picture), `blurred` (a
+    /// picture), `background` (the mean of its rows) or a number, of tokens that of the mask. If left out, the mean
+    /// colour of a picture's part, and 0 elsewhere.
     baseline: Option<Baseline>,
 }
 
@@ -154,7 +155,7 @@ impl Explainer for Lime {
     }
 
     fn wants_background(&self, input: &Input) -> bool {
-        self.tabular(input)
+        self.tabular(input) || self.baseline.is_some_and(Baseline::is_background)
     }
 
     fn cost(&self, input: &Input, _: u64) -> Spent {

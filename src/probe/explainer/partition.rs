@@ -117,7 +117,7 @@ impl Grouping {
 }
 
 /// The place of a feature, which is named or numbered.
-pub(super) fn feature(text: &str, input: &Input) -> Result<usize> {
+pub(in crate::probe) fn feature(text: &str, input: &Input) -> Result<usize> {
     let named = input.features.iter().position(|name| name == text);
     let place = named.or_else(|| text.parse().ok().filter(|place| *place < input.len()));
     place.ok_or_else(|| {
@@ -173,6 +173,7 @@ mod tests {
             geometry: Vec::new(),
             preprocess: Vec::new(),
             features: features.iter().map(|name| (*name).to_owned()).collect(),
+            vocabulary: Vec::new(),
         }
     }
 

@@ -34,7 +34,7 @@ pub(super) struct Rise {
     #[schemars(range(min = 0.01, max = 0.99))]
     p: f64,
     /// What stands for a value that is not to be seen, in units of the input as read: `zero`, `mean` (of each channel of
-    /// a picture) or a number.
+    /// a picture), `blurred` (a picture), `background` (the mean of its rows) or a number.
     baseline: Baseline,
 }
 
@@ -57,6 +57,10 @@ impl Explainer for Rise {
 
     fn view(&self) -> View {
         self.view
+    }
+
+    fn wants_background(&self, _: &Input) -> bool {
+        self.baseline.is_background()
     }
 
     fn cost(&self, _: &Input, _: u64) -> Spent {

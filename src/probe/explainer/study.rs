@@ -1,5 +1,7 @@
 //! What an explainer may ask.
 
+use std::collections::BTreeMap;
+
 use ndarray::Array2;
 
 use super::view::View;
@@ -21,6 +23,8 @@ pub struct Case {
     pub x: Vec<f32>,
     /// The class whose score is explained.
     pub class: usize,
+    /// By pixel of a picture, or by value: whether it is part of what the case shows, where someone has said so.
+    pub mask: Option<Vec<bool>>,
 }
 
 /// An explanation of a case.
@@ -32,6 +36,8 @@ pub struct Explanation {
     pub residual: f64,
     /// The residual as a share of what they should add up to; 1 if that is nothing and they add up to something.
     pub relative: f64,
+    /// How good it is, by [`MEASURES`](super::MEASURES), as far as that was asked for.
+    pub measures: BTreeMap<&'static str, f64>,
 }
 
 impl Explanation {
@@ -47,7 +53,7 @@ impl Explanation {
             (_, 0.0) => 1.0,
             _ => (residual / whole).abs().min(f64::MAX),
         };
-        Self { attribution, residual, relative }
+        Self { attribution, residual, relative, measures: BTreeMap::new() }
     }
 }
 
@@ -60,24 +66,25 @@ pub(super) fn one_row(values: usize) -> Grid {
 }
 
 /// Cases, and the function of the probed input that is explained.
-pub(super) struct Study<'a> {
-    pub(super) target: &'a Target<'a>,
-    pub(super) cases: &'a [Case],
+#[derive(Clone, Copy)]
+pub(in crate::probe) struct Study<'a> {
+    pub(in crate::probe) target: &'a Target<'a>,
+    pub(in crate::probe) cases: &'a [Case],
     /// Rows that stand for values that are not there.
-    pub(super) background: &'a [Vec<f32>],
-    pub(super) view: View,
-    pub(super) seed: u64,
-    pub(super) check: &'a str,
+    pub(in crate::probe) background: &'a [Vec<f32>],
+    pub(in crate::probe) view: View,
+    pub(in crate::probe) seed: u64,
+    pub(in crate::probe) check: &'a str,
 }
 
 impl Study<'_> {
     /// The random numbers of a case.
-    pub(super) fn rng(&self, case: usize) -> Rng {
+    pub(in crate::probe) fn rng(&self, case: usize) -> Rng {
         Rng::new(self.seed, self.check, &self.cases[case].id, 0)
     }
 
     /// The cases as they are, or each as `change` makes it.
-    pub(super) fn rows(&self, mut change: impl FnMut(&Case) -> Vec<f32>) -> Vec<Row> {
+    pub(in crate::probe) fn rows(&self, mut change: impl FnMut(&Case) -> Vec<f32>) -> Vec<Row> {
         self.cases.iter().enumerate().map(|(case, c)| Row { case, x: change(c) }).collect()
     }
 
@@ -87,7 +94,7 @@ impl Study<'_> {
     }
 
     /// What is explained, at each row.
-    pub(super) fn values(&self, rows: &[Row]) -> Result<Vec<f64>> {
+    pub(in crate::probe) fn values(&self, rows: &[Row]) -> Result<Vec<f64>> {
         let most = (AT_ONCE / rows.first().map_or(1, |row| row.x.len()).max(1)).max(1);
         let mut values = Vec::with_capacity(rows.len());
         for rows in rows.chunks(most) {
@@ -98,7 +105,7 @@ impl Study<'_> {
     }
 
     /// What is explained and its gradient at each row, one after the other.
-    pub(super) fn gradients(&self, rows: &[Row], mut visit: impl FnMut(&Row, f64, Vec<f32>)) -> Result<()> {
+    pub(in crate::probe) fn gradients(&self, rows: &[Row], mut visit: impl FnMut(&Row, f64, Vec<f32>)) -> Result<()> {
         for rows in rows.chunks(self.target.gradient_batch()) {
             let local = self.target.linearize(&rows.iter().collect::<Vec<_>>())?;
             let (values, cotangents) = self.cotangents(rows, &local);
@@ -109,7 +116,7 @@ impl Study<'_> {
     }
 
     /// What is explained at each row, and the derivatives of it by the scores.
-    pub(super) fn cotangents(&self, rows: &[Row], local: &Local<'_>) -> (Vec<f64>, Array2<f64>) {
+    pub(in crate::probe) fn cotangents(&self, rows: &[Row], local: &Local<'_>) -> (Vec<f64>, Array2<f64>) {
         let mut cotangents = Array2::zeros(local.scores().raw_dim());
         let mut values = Vec::new();
         for ((row, scores), mut cotangent) in rows.iter().zip(local.scores().rows()).zip(cotangents.rows_mut()) {
@@ -121,12 +128,12 @@ impl Study<'_> {
     }
 
     /// The probed input.
-    pub(super) fn input(&self) -> &Input {
+    pub(in crate::probe) fn input(&self) -> &Input {
         self.target.input()
     }
 
     /// Channels, height and width of a picture, with their strides.
-    pub(super) fn grid(&self) -> Option<Grid> {
+    pub(in crate::probe) fn grid(&self) -> Option<Grid> {
         self.target.grid()
     }
 
