@@ -8,6 +8,7 @@
 
 mod baseline;
 mod coalition;
+mod connected;
 mod exact_shapley;
 mod expected_gradients;
 mod feature_ablation;
@@ -16,17 +17,23 @@ mod gradient_shap;
 mod input_x_gradient;
 mod integrated_gradients;
 mod kernel_shap;
+mod lime;
 mod linear;
+mod masks;
 mod noise_tunnel;
 mod occlusion;
 mod partition;
+mod parts;
 mod permutation_shap;
 mod quality;
 mod random;
+mod rise;
 mod saliency;
 mod smooth_grad;
 mod study;
 mod superpixels;
+mod surrogate;
+mod table;
 mod tree_shap;
 mod vargrad;
 mod view;
@@ -59,9 +66,11 @@ pub static EXPLAINERS: &[Entry] = &[
     explainer::<input_x_gradient::InputXGradient>(),
     explainer::<integrated_gradients::IntegratedGradients>(),
     explainer::<kernel_shap::KernelShap>(),
+    explainer::<lime::Lime>(),
     explainer::<occlusion::Occlusion>(),
     explainer::<permutation_shap::PermutationShap>(),
     explainer::<random::Random>(),
+    explainer::<rise::Rise>(),
     explainer::<saliency::Saliency>(),
     explainer::<smooth_grad::SmoothGrad>(),
     explainer::<tree_shap::TreeShap>(),
