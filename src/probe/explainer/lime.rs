@@ -27,7 +27,7 @@ use crate::tensor::Rng;
 /// weight is how much the score rises with a standard deviation of the feature. Takes at most 512 features.
 ///
 /// Of pictures, sequences, tokens and rows with `groups` parts are hidden: each or not by a coin, of tokens any number, one like another.
-/// The distance is that of the cosine. The weight of a part is shared among its values; parts that look the same when
+/// The distance is one less the cosine. The weight of a part is shared among its values; parts that look the same when
 /// they are hidden have none. Takes at most 512 parts, and no background.
 ///
 /// The residual is the root mean squared error of the linear model over the weighted samples, and the relative one its
@@ -51,7 +51,7 @@ pub(super) struct Lime {
     discretize: bool,
     /// What hides a part, in units of the input as read: `zero`, `mean` (of each channel of a picture), `blurred` (a
     /// picture), `background` (the mean of its rows) or a number, of tokens that of the mask. If left out, the mean
-    /// colour of a picture's part, and 0 elsewhere.
+    /// colour of a picture's part, which hides little where a part has one colour, and 0 elsewhere.
     baseline: Option<Baseline>,
 }
 
