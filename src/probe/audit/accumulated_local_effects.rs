@@ -3,12 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::choice::{Response, choices, name, panels, quantile, rows};
+use super::choice::{Response, choices, name, panels, rows};
 use super::{Asked, Audit, Curve, Draw, Frame, Reduced, Table};
 use crate::engine::{Input, Row, Spent};
 use crate::error::Result;
 use crate::metric::{Figure, Moments};
 use crate::probe::Probe;
+use crate::probe::explainer::Names;
 
 /// How the answer moves as a feature goes from one edge of an interval to the next, averaged over the cases in it, added up.
 ///
@@ -21,7 +22,7 @@ pub(super) struct AccumulatedLocalEffects {
     #[serde(flatten)]
     response: Response,
     /// Features by name or number, separated by spaces. If left out, each feature.
-    features: Option<String>,
+    features: Option<Names>,
     /// Intervals of each feature, at most.
     #[schemars(range(min = 1, max = 1000), extend("aliases" = ["grid_resolution", "bins"]))]
     intervals: usize,
@@ -54,7 +55,7 @@ impl Audit for AccumulatedLocalEffects {
     }
 
     fn parts(&self, input: &Input) -> Result<Vec<String>> {
-        let chosen = choices(self.features.as_deref(), '*', 1, input)?;
+        let chosen = choices(self.features.as_ref(), '*', 1, input)?;
         Ok(chosen.iter().map(|features| name(features, '*', input)).collect())
     }
 
@@ -62,13 +63,13 @@ impl Audit for AccumulatedLocalEffects {
         Spent { forward: 2 * self.parts(input).map_or(input.len(), |parts| parts.len()) as u64, gradient: 0 }
     }
 
-    #[allow(clippy::cast_precision_loss)]
     fn fit(&self, table: &Table, input: &Input, _: &Draw<'_>) -> Result<Frame> {
         rows(table, 1)?;
-        let mut panels = panels(choices(self.features.as_deref(), '*', 1, input)?, '*', input);
+        let mut panels = panels(choices(self.features.as_ref(), '*', 1, input)?, '*', input);
         for panel in &mut panels {
             let sorted = table.sorted(panel.features[0]);
-            let edge = |i: usize| quantile(&sorted, i as f64 / self.intervals as f64);
+            // Values of cases, so that every interval has some: quantiles of type 1, as in the authors' ALEPlot.
+            let edge = |i: usize| sorted[(sorted.len() * i).div_ceil(self.intervals).max(1) - 1];
             let mut edges: Vec<f64> = (0..=self.intervals).map(edge).collect();
             edges.dedup();
             panel.axes = vec![edges];

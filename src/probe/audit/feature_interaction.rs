@@ -11,6 +11,7 @@ use crate::engine::{Input, Row, Spent};
 use crate::error::{Error, Result};
 use crate::metric::Figure;
 use crate::probe::Probe;
+use crate::probe::explainer::Names;
 use crate::tensor::Rng;
 
 /// Friedman's H: the share of what a pair of features does together that neither does alone.
@@ -25,7 +26,7 @@ pub(super) struct FeatureInteraction {
     response: Response,
     /// Pairs of features by name or number, such as `age*sex bmi*bp`; a feature alone stands for all pairs with it. If
     /// left out, all pairs of at most twelve features.
-    features: Option<String>,
+    features: Option<Names>,
     /// Cases whose values are looked at.
     #[schemars(range(min = 2, max = 1000))]
     n_samples: usize,
@@ -60,7 +61,7 @@ impl FeatureInteraction {
             let message = format!("the row has {} features; name pairs such as 0*1", input.len());
             return Err(Error::invalid("params.features", message));
         }
-        for chosen in choices(self.features.as_deref(), '*', 2, input)? {
+        for chosen in choices(self.features.as_ref(), '*', 2, input)? {
             match chosen.as_slice() {
                 [a, b] => add(*a, *b),
                 [a] => all.clone().for_each(|b| add(*a, b)),

@@ -10,6 +10,7 @@ use crate::engine::{Input, Row, Spent};
 use crate::error::Result;
 use crate::metric::Moments;
 use crate::probe::Probe;
+use crate::probe::explainer::Names;
 
 /// The mean answer over all cases when a feature, or a pair of them, is set to one value after the other.
 ///
@@ -22,7 +23,7 @@ pub(super) struct PartialDependence {
     #[serde(flatten)]
     response: Response,
     /// Features by name or number, separated by spaces; pairs with `*` between them. If left out, each feature.
-    features: Option<String>,
+    features: Option<Names>,
     /// Values of each feature: its own where they are fewer, else evenly between the two percentiles.
     #[schemars(range(min = 2, max = 1000), extend("aliases" = ["grid", "resolution"]))]
     grid_resolution: usize,
@@ -68,19 +69,19 @@ impl Audit for PartialDependence {
     }
 
     fn parts(&self, input: &Input) -> Result<Vec<String>> {
-        let chosen = choices(self.features.as_deref(), '*', 2, input)?;
+        let chosen = choices(self.features.as_ref(), '*', 2, input)?;
         Ok(chosen.iter().map(|features| name(features, '*', input)).collect())
     }
 
     fn cost(&self, input: &Input, _: u64) -> Spent {
-        let chosen = choices(self.features.as_deref(), '*', 2, input).unwrap_or_default();
+        let chosen = choices(self.features.as_ref(), '*', 2, input).unwrap_or_default();
         let points = chosen.iter().map(|features| (self.grid_resolution as u64).pow(features.len() as u32)).sum();
         Spent { forward: points, gradient: 0 }
     }
 
     fn fit(&self, table: &Table, input: &Input, _: &Draw<'_>) -> Result<Frame> {
         rows(table, 1)?;
-        let mut panels = panels(choices(self.features.as_deref(), '*', 2, input)?, '*', input);
+        let mut panels = panels(choices(self.features.as_ref(), '*', 2, input)?, '*', input);
         for panel in &mut panels {
             panel.axes = panel.features.iter().map(|feature| self.axis(table, *feature)).collect();
         }

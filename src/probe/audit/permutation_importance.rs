@@ -10,6 +10,7 @@ use crate::engine::{Input, Output, OutputKind, Row, Spent};
 use crate::error::{Error, Result};
 use crate::metric::{Figure, Moments};
 use crate::probe::Probe;
+use crate::probe::explainer::Names;
 use crate::tensor::Rng;
 
 /// How much worse the model does when the values of a feature are dealt out anew among the cases.
@@ -22,7 +23,7 @@ use crate::tensor::Rng;
 pub(super) struct PermutationImportance {
     /// Features by name or number, separated by spaces; those that are mixed up together with `+` between them. If left
     /// out, each alone.
-    features: Option<String>,
+    features: Option<Names>,
     /// What is measured: `accuracy`, `top5_accuracy`, `precision_macro`, `recall_macro`, `f1_macro`, `nll`, `brier`,
     /// `r2`, `mae` or `rmse`. If left out, `accuracy`, or `r2` of a model that gives a value.
     metric: Option<Metric>,
@@ -62,7 +63,7 @@ impl Audit for PermutationImportance {
     }
 
     fn parts(&self, input: &Input) -> Result<Vec<String>> {
-        let chosen = choices(self.features.as_deref(), '+', TOGETHER, input)?;
+        let chosen = choices(self.features.as_ref(), '+', TOGETHER, input)?;
         Ok(chosen.iter().map(|features| name(features, '+', input)).collect())
     }
 
@@ -85,7 +86,7 @@ impl Audit for PermutationImportance {
     #[allow(clippy::cast_possible_truncation)]
     fn fit(&self, table: &Table, input: &Input, draw: &Draw<'_>) -> Result<Frame> {
         rows(table, 2)?;
-        let panels = panels(choices(self.features.as_deref(), '+', TOGETHER, input)?, '+', input);
+        let panels = panels(choices(self.features.as_ref(), '+', TOGETHER, input)?, '+', input);
         let order = |stream: usize| {
             let order = Rng::new(draw.seed, draw.check, "", stream as u64).order(table.len());
             order.into_iter().map(|place| place as u32).collect()

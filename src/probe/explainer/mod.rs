@@ -38,7 +38,7 @@ mod tree_shap;
 mod vargrad;
 mod view;
 
-pub(in crate::probe) use partition::feature;
+pub(in crate::probe) use partition::{Names, feature};
 pub use quality::{ASKED, MEASURES};
 pub(in crate::probe) use study::Study;
 pub use study::{Case, Explanation};

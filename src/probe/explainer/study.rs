@@ -89,7 +89,7 @@ impl Study<'_> {
     }
 
     /// Rows that should be made at once, so that they do not take much memory.
-    pub(super) fn batch(&self) -> usize {
+    pub(in crate::probe) fn batch(&self) -> usize {
         (AT_ONCE / self.input().len().max(1)).clamp(1, ROWS)
     }
 
@@ -102,6 +102,13 @@ impl Study<'_> {
             values.extend(rows.iter().zip(scores.rows()).map(|(row, scores)| self.of(row, &scores.to_vec()).0));
         }
         Ok(values)
+    }
+
+    /// What is explained at many rows about one case, which lie one after the other.
+    pub(in crate::probe) fn values_of(&self, case: usize, rows: Vec<f32>) -> Result<Vec<f64>> {
+        let scores = self.target.scores_of(case, rows)?;
+        let class = self.cases[case].class;
+        Ok(scores.rows().into_iter().map(|scores| self.view.value(scores, class, self.target.kind())).collect())
     }
 
     /// What is explained and its gradient at each row, one after the other.

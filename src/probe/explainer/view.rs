@@ -1,5 +1,6 @@
 //! What is explained: one number, as a function of the model's scores.
 
+use ndarray::ArrayView1;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,16 @@ impl View {
     /// Of a class and a score.
     pub(in crate::probe) fn new(target: Of, output: Option<Output>) -> Self {
         Self { target, output }
+    }
+
+    /// The number that is explained.
+    pub(super) fn value(self, scores: ArrayView1<'_, f64>, class: usize, kind: OutputKind) -> f64 {
+        match (self.output, kind) {
+            (Some(Output::Probability), OutputKind::Logits) | (Some(Output::Logit), OutputKind::Probabilities) => {
+                self.of(&scores.to_vec(), class, kind).0
+            }
+            _ => scores[class],
+        }
     }
 
     /// The number that is explained, and its derivatives by the scores. Probabilities are a softmax of logits, and logits

@@ -3,18 +3,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::partition::feature;
+use super::super::partition::{Names, feature};
 use super::{Given, Marks};
 use crate::engine::{Input, Layout};
 use crate::error::{Error, Result};
 
-/// Features by name or number, with spaces between.
+/// Features that an answer should not rest on.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(untagged)]
-pub(super) enum Protected {
-    Place(usize),
-    Names(String),
-}
+#[serde(transparent)]
+pub(super) struct Protected(Names);
 
 impl Protected {
     /// Whether each value of a case is of such a feature, of a row or of the steps of a sequence.
@@ -24,12 +21,8 @@ impl Protected {
             (Layout::Nf, &[width]) | (Layout::Ntf, &[_, width]) => width,
             _ => return Err(refuse("rows and sequences have features; the input is neither".to_owned())),
         };
-        let text = match self {
-            Self::Place(place) => place.to_string(),
-            Self::Names(names) => names.clone(),
-        };
         let mut protected = vec![false; width];
-        for name in text.split_whitespace() {
+        for name in self.0.text().split_whitespace() {
             let place = feature(name, input).map_err(|e| e.under("params.protected"))?;
             *protected.get_mut(place).ok_or_else(|| refuse(format!("{place} was found, there are {width}")))? = true;
         }
