@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 /// A pixel that belongs to none.
 const NONE: u32 = u32::MAX;
 
-/// Makes `count` clusters connected: each keeps its largest part, and those that then have fewer pixels than `least` are
-/// given up, the largest of all never. Free pixels are taken over by what they touch. `size` is in rows and columns.
+/// Makes `count` clusters connected: each keeps its largest part, and those that then have fewer pixels than `least`
+/// are given up, the largest of all never. Free pixels are taken over by what they touch. `size` is in rows and columns.
 #[allow(clippy::cast_precision_loss)]
 pub(super) fn connect(labels: &mut [u32], size: [usize; 2], count: usize, least: f64) {
     let strays = strays(labels, size, count);

@@ -11,14 +11,14 @@ use super::study::{Explanation, Study};
 use super::surrogate::{Neighbour, Regression, Surrogate};
 use super::table::Table;
 use super::view::View;
-use crate::engine::{Input, Layout, Row, Spent};
+use crate::engine::{Input, Layout, Spent};
 use crate::error::{Error, Result};
 use crate::probe::{Access, Kind, Probe};
 use crate::tensor::Rng;
 
 /// The weights of a linear model that imitates the model near the case.
 ///
-/// As the package lime: a ridge regression (of penalty 1, all features) over samples near the case, the case among them,
+/// As the package lime: a ridge regression (of penalty 1, all features) over samples near the case and the case itself,
 /// which weigh the more the nearer they are: sqrt(exp(-distance^2 / kernel_width^2)). lime explains probabilities:
 /// `output=probability`, where the model gives logits.
 ///
@@ -26,9 +26,9 @@ use crate::tensor::Rng;
 /// says whether the sample lies between the same quartiles as the case, and a weight is what that is worth. Without, a
 /// weight is how much the score rises with a standard deviation of the feature. Takes at most 512 features.
 ///
-/// Of pictures, sequences, tokens and rows with `groups` parts are hidden: each or not by a coin, of tokens any number, one like another.
-/// The distance is that of the cosine. The weight of a part is shared among its values; parts that look the same when
-/// they are hidden have none. Takes at most 512 parts, and no background.
+/// Of pictures, sequences, tokens and rows with `groups` parts are hidden: each or not by a coin, of tokens any number,
+/// one like another. The distance is one less the cosine. The weight of a part is shared among its values; parts that
+/// look the same when they are hidden have none. Takes at most 512 parts, and no background.
 ///
 /// The residual is the root mean squared error of the linear model over the weighted samples, and the relative one its
 /// share of their standard deviation, sqrt(1 - R^2): at 1 the model is nothing like linear, and the weights say little.
@@ -42,7 +42,7 @@ pub(super) struct Lime {
     /// Samples that are asked, with the case. If left out, 5000 of rows and tokens, 1000 of others.
     #[schemars(range(min = 2, max = 65536), extend("aliases" = ["num_samples"]))]
     n_samples: Option<usize>,
-    /// The distance at which a sample weighs 0.61, among scaled features or, of parts, one less the cosine. If left out,
+    /// The distance at which a sample weighs 0.61: of scaled features, or of parts, one less the cosine. If left out,
     /// 0.75 times the square root of the features of a row, and 0.25 elsewhere.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     kernel_width: Option<f64>,
@@ -51,7 +51,7 @@ pub(super) struct Lime {
     discretize: bool,
     /// What hides a part, in units of the input as read: `zero`, `mean` (of each channel of a picture), `blurred` (a
     /// picture), `background` (the mean of its rows) or a number, of tokens that of the mask. If left out, the mean
-    /// colour of a picture's part, and 0 elsewhere.
+    /// colour of a picture's part, which hides little where a part has one colour, and 0 elsewhere.
     baseline: Option<Baseline>,
 }
 
@@ -95,10 +95,10 @@ impl Lime {
             let (mut rows, mut seen) = (Vec::new(), Vec::new());
             for sample in from..samples.min(from + batch) {
                 let Neighbour { x, features, distance } = if sample == 0 { own.clone() } else { draw(own, &mut rng) };
-                rows.push(Row { case, x });
+                rows.extend(x);
                 seen.push((features, (-(distance / width).powi(2)).exp().sqrt()));
             }
-            let values = study.values(&rows)?;
+            let values = study.values_of(case, rows)?;
             seen.iter().zip(values).for_each(|((features, weight), value)| regression.add(features, value, *weight));
         }
         Ok(regression.solve(ALPHA))

@@ -8,15 +8,15 @@ use super::baseline::Baseline;
 use super::masks::Masks;
 use super::study::{Explanation, Study};
 use super::view::View;
-use crate::engine::{Input, Row, Spent};
+use crate::engine::{Input, Spent};
 use crate::error::Result;
 use crate::probe::{Access, Kind, Probe};
 
 /// What the score is on average while a value is to be seen, under many random masks.
 ///
-/// A picture's mask is a coarse grid of cells, each open with probability `p`, drawn out smoothly and shifted; that of a
-/// sequence is the same along its steps. Of rows and tokens each value is open or not. The attribution of a value is the
-/// mean of score times mask, over `p`: a level that all share, and above it what counts. The residual is the standard
+/// A picture's mask is a coarse grid of cells, each open with probability `p`, drawn out smoothly and shifted; that of
+/// a sequence is the same along its steps. Of rows and tokens each value is open or not. The attribution of a value is
+/// the mean of score times mask, over `p`: a level that all share, and above it what counts. The residual is the standard
 /// error of that, the mean over the values, and the relative one its share of the way from the lowest attribution to
 /// the highest: four times the samples halve it.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
@@ -33,8 +33,8 @@ pub(super) struct Rise {
     /// The probability that a cell or a value is to be seen.
     #[schemars(range(min = 0.01, max = 0.99))]
     p: f64,
-    /// What stands for a value that is not to be seen, in units of the input as read: `zero`, `mean` (of each channel of
-    /// a picture), `blurred` (a picture), `background` (the mean of its rows) or a number.
+    /// What stands for a value that is not to be seen, in units of the input as read: `zero`, `mean` (of each channel
+    /// of a picture), `blurred` (a picture), `background` (the mean of its rows) or a number.
     baseline: Baseline,
 }
 
@@ -76,8 +76,8 @@ impl Explainer for Rise {
             for from in (0..self.n_samples).step_by(batch) {
                 let some = from..self.n_samples.min(from + batch);
                 let drawn: Vec<Vec<f32>> = some.map(|_| masks.draw(&mut rng)).collect();
-                let row = |mask: &Vec<f32>| Row { case, x: masks.mixed(&own.x, &baseline, mask) };
-                let values = study.values(&drawn.iter().map(row).collect::<Vec<_>>())?;
+                let rows = drawn.iter().flat_map(|mask| masks.mixed(&own.x, &baseline, mask)).collect();
+                let values = study.values_of(case, rows)?;
                 drawn.iter().zip(values).for_each(|(mask, value)| sums.add(mask, value));
             }
             let (attribution, error) = sums.means(self.n_samples, self.p);
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn means_of_a_sum_are_its_parts_above_a_level_within_their_errors() {
-        // Each of eight values adds its number while it is to be seen: 14 on average of all, and half its own number more.
+        // Each of eight values adds its number while it is to be seen: 14 on average of all, half its own number more.
         let mut rng = crate::tensor::Rng::new(0, "rise", "0", 0);
         let mut sums = Sums(vec![(0.0, 0.0); 8]);
         for _ in 0..4000 {
