@@ -44,7 +44,9 @@ pub(super) fn page(job: &pb::Job, report: &pb::Report, shown: &[pb::Verdict], pi
     }
     metrics(&mut html, report);
     for (index, check) in spec.checks.iter().enumerate() {
-        gallery(&mut html, u32::try_from(index).unwrap_or(u32::MAX), check, shown, pictures);
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        gallery(&mut html, index, check, shown, pictures);
+        sayings(&mut html, index, check, shown);
     }
     // Writing to a String cannot fail, here and below.
     let _ = write!(
@@ -145,6 +147,23 @@ fn gallery(html: &mut String, index: u32, check: &pb::Check, shown: &[pb::Verdic
     html.push_str("</table>");
 }
 
+/// Explainers whose verdicts say something in words.
+const SAYING: [&str; 2] = ["anchors", "counterfactual"];
+
+/// What is said of the first cases under one check.
+fn sayings(html: &mut String, index: u32, check: &pb::Check, shown: &[pb::Verdict]) {
+    let said = |v: &&pb::Verdict| v.check_index == index && SAYING.contains(&v.probe.as_str()) && !v.reason.is_empty();
+    let own: Vec<&pb::Verdict> = shown.iter().filter(said).collect();
+    if own.is_empty() {
+        return;
+    }
+    let _ = write!(html, "<h2>{}</h2><table><tr><th>case<th>what is said of it", escape(&check.spec));
+    for verdict in own {
+        let _ = write!(html, "<tr><td>{}<td>{}", escape(&verdict.case_id), escape(&verdict.reason));
+    }
+    html.push_str("</table>");
+}
+
 fn cell(html: &mut String, png: &[u8], caption: &str, class: &str) {
     let (data, small) = (BASE64_STANDARD.encode(png), if png.len() < 4096 { "small" } else { "" });
     let caption = escape(caption);
@@ -152,4 +171,26 @@ fn cell(html: &mut String, png: &[u8], caption: &str, class: &str) {
         html,
         "<td class=\"{class}\"><img class=\"{small}\" alt=\"{caption}\" src=\"data:image/png;base64,{data}\">{caption}"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_explainer_says_stands_on_the_page_as_text() {
+        let verdict = |probe: &str, case: &str, reason: &str| pb::Verdict {
+            probe: probe.to_owned(),
+            case_id: case.to_owned(),
+            reason: reason.to_owned(),
+            ..pb::Verdict::default()
+        };
+        let mut html = String::new();
+        let check = pb::Check { spec: "anchors".to_owned(), ..pb::Check::default() };
+        sayings(&mut html, 0, &check, &[verdict("anchors", "a", "x0 <= 1"), verdict("anchors", "b", "")]);
+        assert!(html.contains("<td>a<td>x0 &lt;= 1") && !html.contains("<td>b"), "{html}");
+        let mut nothing = String::new();
+        sayings(&mut nothing, 0, &check, &[verdict("clean", "a", "no answer is expected")]);
+        assert!(nothing.is_empty());
+    }
 }

@@ -9,7 +9,7 @@ use super::verdict::Verdict;
 use crate::data;
 use crate::engine::{Answer, Limits, Model, OutputKind, Prepared, Target, prepare};
 use crate::error::{Error, Result};
-use crate::metric::{Figure, Moments};
+use crate::metric::{Figure, Moments, rate};
 use crate::probe::explainer::{self, Attributor, Case, Explanation, Of};
 use crate::tensor::{Tensors, argmax};
 
@@ -47,7 +47,8 @@ pub(super) fn explain(
         }
         let explained = measures(&explanation, queries);
         let array = row(input, explanation.attribution)?;
-        all[i] = Ok(Probed { scores: clean.to_vec(), array, queries, attacked: None, explained });
+        let words = explanation.words;
+        all[i] = Ok(Probed { scores: clean.to_vec(), array, queries, attacked: None, explained, words });
     }
     Ok(all)
 }
@@ -82,37 +83,52 @@ fn class(of: Of, prepared: &Prepared, clean: &[f32], kind: OutputKind) -> Result
 
 #[allow(clippy::cast_precision_loss)]
 fn measures(explanation: &Explanation, queries: u64) -> BTreeMap<String, f64> {
-    let Explanation { residual, relative, .. } = explanation;
+    let Explanation { residual, relative, extra, .. } = explanation;
     let all = [("residual", residual.abs()), ("residual_relative", *relative), (QUERIES, queries as f64)];
-    all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    all.into_iter().chain(extra.iter().copied()).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The measure that says that a case was explained.
 const QUERIES: &str = "explanation_queries";
 
+/// Metrics that are means over cases, and the measures that they are the means of.
+const MEANS: [(&str, &str); 8] = [
+    ("residual", "residual"),
+    ("residual_relative", "residual_relative"),
+    ("changed_mean", "changed"),
+    ("distance_mean", "counterfactual_distance"),
+    ("anchor_precision", "anchor_precision"),
+    ("anchor_coverage", "anchor_coverage"),
+    ("anchor_size", "anchor_size"),
+    ("queries_mean", QUERIES),
+];
+
 /// Explained cases at a point.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Explained {
-    residual: Moments,
-    relative: Moments,
-    queries: Moments,
+    means: [Moments; MEANS.len()],
+    /// Cases with a counterfactual, of those for which one was looked for.
+    found: u64,
+    sought: u64,
 }
 
 impl Explained {
     pub(super) fn add(&mut self, verdict: &Verdict) {
-        let measures = [&mut self.residual, &mut self.relative, &mut self.queries];
-        for (moments, name) in measures.into_iter().zip(["residual", "residual_relative", QUERIES]) {
-            verdict.measures.get(name).into_iter().for_each(|value| moments.add(*value));
+        let measure = |name: &str| verdict.measures.get(name).copied();
+        for (moments, (_, name)) in self.means.iter_mut().zip(MEANS) {
+            measure(name).into_iter().for_each(|value| moments.add(value));
+        }
+        if let Some(found) = measure("found") {
+            self.found += u64::from(found > 0.5);
+            self.sought += 1;
         }
     }
 
     /// Figures by name.
-    pub(super) fn figures(&self) -> [(&'static str, Option<Figure>); 3] {
-        let some = |moments: &Moments| (moments.n() > 0).then(|| moments.figure());
-        [
-            ("residual", some(&self.residual)),
-            ("residual_relative", some(&self.relative)),
-            ("queries_mean", some(&self.queries)),
-        ]
+    pub(super) fn figures(&self) -> Vec<(&'static str, Option<Figure>)> {
+        let means = MEANS.iter().zip(&self.means);
+        let means = means.map(|((name, _), moments)| (*name, (moments.n() > 0).then(|| moments.figure())));
+        let found = (self.sought > 0).then(|| rate(self.found, self.sought));
+        std::iter::once(("counterfactual_rate", found)).chain(means).collect()
     }
 }

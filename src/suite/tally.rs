@@ -46,7 +46,7 @@ impl Part {
 }
 
 /// Figures that are there, as metrics of a slice.
-fn named<const N: usize>(figures: [(&str, Option<Figure>); N], slice: &str) -> Vec<Metric> {
+fn named<'a>(figures: impl IntoIterator<Item = (&'a str, Option<Figure>)>, slice: &str) -> Vec<Metric> {
     figures.into_iter().filter_map(|(name, figure)| Some(Metric::new(name, figure?, slice))).collect()
 }
 

@@ -156,7 +156,8 @@ fn accesses_fit(check: &Check, signature: &Signature, no_gradient: &str, index: 
         classes.filter_map(|attributor| if let Of::Class(class) = attributor.of() { Some(class) } else { None });
     let goals = (0..check.len()).filter_map(|point| Some(check.attacker(point)?.threat.goal));
     for attributor in (0..check.len()).filter_map(|point| check.attributor(point)) {
-        attributor.fits(signature.probed()).map_err(|e| e.under(&format!("checks[{index}]")))?;
+        let fits = attributor.fits(signature.probed()).and_then(|()| attributor.answers(output));
+        fits.map_err(|e| e.under(&format!("checks[{index}]")))?;
     }
     let aimed = goals.filter_map(|goal| if let Goal::Class(class) = goal { Some(class) } else { None });
     if let Some(class) = aimed.chain(explained).find(|class| *class >= output.size) {

@@ -6,8 +6,10 @@
 //!
 //! To add one: a file with its struct, [`Probe`] and [`Explainer`], and its line in [`EXPLAINERS`].
 
+mod anchors;
 mod baseline;
 mod coalition;
+mod counterfactual;
 mod exact_shapley;
 mod input_x_gradient;
 mod integrated_gradients;
@@ -19,6 +21,7 @@ mod saliency;
 mod study;
 mod superpixels;
 mod view;
+mod words;
 
 pub use study::{Case, Explanation};
 pub use view::{Answer, Of};
@@ -30,11 +33,13 @@ use study::Study;
 use view::View;
 
 use super::{Access, Kind, Manual, Probe, schema};
-use crate::engine::{Input, Layer, Spent, Target};
+use crate::engine::{Input, Layer, Output, Spent, Target};
 use crate::error::{Error, Result};
 
 /// All explainers, in alphabetical order.
 pub static EXPLAINERS: &[Entry] = &[
+    explainer::<anchors::Anchors>(),
+    explainer::<counterfactual::Counterfactual>(),
     explainer::<exact_shapley::ExactShapley>(),
     explainer::<input_x_gradient::InputXGradient>(),
     explainer::<integrated_gradients::IntegratedGradients>(),
@@ -61,6 +66,11 @@ trait Explainer: Probe {
         Ok(())
     }
 
+    /// Refuses a judged output for which its parameters have no meaning; under `params...` or the name.
+    fn answers(&self, _output: &Output) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether it cannot do without reference rows for such an input.
     fn wants_background(&self, _input: &Input) -> bool {
         false
@@ -79,6 +89,7 @@ trait Explainer: Probe {
 }
 
 type Fits = dyn Fn(&Input) -> Result<()> + Send + Sync;
+type Answers = dyn Fn(&Output) -> Result<()> + Send + Sync;
 type Wants = dyn Fn(&Input) -> bool + Send + Sync;
 type Explain = dyn Fn(&Study<'_>) -> Result<Vec<Explanation>> + Send + Sync;
 type Cost = dyn Fn(&Input, u64) -> Spent + Send + Sync;
@@ -89,6 +100,7 @@ pub struct Attributor {
     /// The inner tensor that it differentiates with respect to, beside the input.
     pub layer: Option<Layer>,
     fits: Box<Fits>,
+    answers: Box<Answers>,
     wants_background: Box<Wants>,
     explain: Box<Explain>,
     cost: Box<Cost>,
@@ -108,6 +120,11 @@ impl Attributor {
     /// Refuses an input that it cannot explain, or for which its parameters have no meaning.
     pub fn fits(&self, input: &Input) -> Result<()> {
         (self.fits)(input)
+    }
+
+    /// Refuses a judged output for which its parameters have no meaning.
+    pub fn answers(&self, output: &Output) -> Result<()> {
+        (self.answers)(output)
     }
 
     /// Whether it cannot do without reference rows for such an input.
@@ -167,11 +184,13 @@ fn read<E: Explainer>(params: &Map<String, Value>) -> Result<Attributor> {
     let explainer = Arc::new(explainer);
     let (view, layer) = (explainer.view(), explainer.layer());
     let (explaining, fitting, wanting) = (explainer.clone(), explainer.clone(), explainer.clone());
+    let answering = explainer.clone();
     let fits = Box::new(move |input: &Input| fitting.fits(input));
+    let answers = Box::new(move |output: &Output| answering.answers(output));
     let wants_background = Box::new(move |input: &Input| wanting.wants_background(input));
     let explain = Box::new(move |study: &Study<'_>| explaining.explain(study));
     let cost = Box::new(move |input: &Input, background| explainer.cost(input, background));
-    Ok(Attributor { view, layer, fits, wants_background, explain, cost })
+    Ok(Attributor { view, layer, fits, answers, wants_background, explain, cost })
 }
 
 #[cfg(test)]

@@ -29,6 +29,10 @@ pub struct Explanation {
     pub residual: f64,
     /// The residual as a share of what they should add up to; 1 if that is nothing and they add up to something.
     pub relative: f64,
+    /// Measures of its own, by name.
+    pub extra: Vec<(&'static str, f64)>,
+    /// What it says in words; empty if the attributions say it all.
+    pub words: String,
 }
 
 impl Explanation {
@@ -44,7 +48,12 @@ impl Explanation {
             (_, 0.0) => 1.0,
             _ => (residual / whole).abs().min(f64::MAX),
         };
-        Self { attribution, residual, relative }
+        Self { attribution, residual, relative, extra: Vec::new(), words: String::new() }
+    }
+
+    /// The same with measures of its own and words.
+    pub(super) fn saying(self, words: String, extra: Vec<(&'static str, f64)>) -> Self {
+        Self { extra, words, ..self }
     }
 }
 
@@ -80,13 +89,18 @@ impl Study<'_> {
 
     /// What is explained, at each row.
     pub(super) fn values(&self, rows: &[Row]) -> Result<Vec<f64>> {
+        self.ask(rows, |row, scores| self.of(row, scores).0)
+    }
+
+    /// What is made of the scores of each row, all of them.
+    pub(super) fn ask<T>(&self, rows: &[Row], mut make: impl FnMut(&Row, &[f64]) -> T) -> Result<Vec<T>> {
         let most = (AT_ONCE / rows.first().map_or(1, |row| row.x.len()).max(1)).max(1);
-        let mut values = Vec::with_capacity(rows.len());
+        let mut made = Vec::with_capacity(rows.len());
         for rows in rows.chunks(most) {
             let scores = self.target.scores(&rows.iter().collect::<Vec<_>>())?;
-            values.extend(rows.iter().zip(scores.rows()).map(|(row, scores)| self.of(row, &scores.to_vec()).0));
+            made.extend(rows.iter().zip(scores.rows()).map(|(row, scores)| make(row, &scores.to_vec())));
         }
-        Ok(values)
+        Ok(made)
     }
 
     /// What is explained and its gradient at each row, one after the other.
