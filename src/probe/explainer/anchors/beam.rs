@@ -8,7 +8,7 @@ use crate::error::Result;
 /// Rules that are lengthened.
 const BEAM: usize = 4;
 /// Draws of a new rule, and of one that is looked at more closely.
-const FIRST: usize = 20;
+const FIRST: usize = 10;
 const BATCH: usize = 100;
 /// What is left of the draws over what the choice of a beam takes of it, at most.
 const PART: usize = 4;
@@ -72,6 +72,7 @@ impl Beam<'_> {
             self.pull(&mut rules, &new, FIRST)?;
             rules.retain(|rule| rule.drawn > 0);
             let top = self.choose(&mut rules)?;
+            self.pull(&mut rules, &top, BATCH)?;
             for place in &top {
                 let wider = best.as_ref().is_none_or(|best| rules[*place].coverage > best.coverage);
                 if self.confirm(&mut rules, *place)? && wider {
@@ -79,8 +80,9 @@ impl Beam<'_> {
                 }
             }
             all = top.into_iter().map(|place| rules[place].clone()).collect();
-            for rule in &all {
-                if self.least(rule) > self.least(&surest) {
+            // Of a few draws a high share says little.
+            for rule in all.iter().filter(|rule| rule.drawn > BATCH) {
+                if rule.mean() > surest.mean() {
                     surest = rule.clone();
                 }
             }
@@ -129,20 +131,10 @@ impl Beam<'_> {
         }
     }
 
-    /// What the draws of all rules of a length are weighed against at the end.
-    #[allow(clippy::cast_precision_loss)]
-    fn last(&self) -> f64 {
-        ((1.0 + (BEAM as f64 - 1.0) * self.features.len() as f64) / self.delta).ln()
-    }
-
-    /// The least share that a rule may have by its draws.
-    fn least(&self, rule: &Rule) -> f64 {
-        lower(rule.mean(), rule.level(self.last()))
-    }
-
     /// Whether a rule is sure enough; draws until that is clear.
+    #[allow(clippy::cast_precision_loss)]
     fn confirm(&mut self, rules: &mut [Rule], place: usize) -> Result<bool> {
-        let rate = self.last();
+        let rate = ((1.0 + (BEAM as f64 - 1.0) * self.features.len() as f64) / self.delta).ln();
         loop {
             let (mean, level) = (rules[place].mean(), rules[place].level(rate));
             let (low, high) = (lower(mean, level), upper(mean, level));

@@ -54,7 +54,7 @@ pub(super) struct Anchors {
 impl Default for Anchors {
     fn default() -> Self {
         let view = View::default();
-        Self { view, precision: 0.95, delta: 0.05, size: 6, tolerance: None, query_budget: 10_000 }
+        Self { view, precision: 0.95, delta: 0.05, size: 6, tolerance: None, query_budget: 20_000 }
     }
 }
 

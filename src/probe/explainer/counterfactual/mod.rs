@@ -14,6 +14,7 @@ use self::wish::{Reply, Wish};
 use super::Explainer;
 use super::partition::feature;
 use super::study::{Case, Explanation, Study};
+use super::view::Output::Logit;
 use super::view::View;
 use super::words::{answer, number};
 use crate::engine::{Input, Output, OutputKind, Row, Spent};
@@ -89,16 +90,20 @@ impl Counterfactual {
     fn case(&self, study: &Study<'_>, case: usize, space: &Space) -> Result<Explanation> {
         let own = &study.cases[case];
         let wish = self.wish(own.class, study.target.kind());
+        let kind = study.target.kind();
+        // Logits lead the way where probabilities are all but 0 and 1; their order is the same.
+        let guide = View { output: Some(Logit), ..study.view };
         let ask = |rows: Vec<Vec<f32>>| {
             let rows: Vec<Row> = rows.into_iter().map(|x| Row { case, x }).collect();
-            study
-                .ask(&rows, |_, scores| (wish.judge(scores, study.view, study.target.kind()), answer_of(scores, study)))
+            study.ask(&rows, |_, scores| (wish.judge(scores, guide, kind), scores.to_vec()))
         };
+        let says = |scores: &[f64]| answer(scores, study.target.output());
         let first = ask(vec![own.x.clone()])?;
-        let Some((start, was)) = first.into_iter().next() else { return Ok(unchanged(own, 0.0)) };
+        let Some((start, before)) = first.into_iter().next() else { return Ok(unchanged(own, 0.0)) };
         if start.reached {
             return Ok(unchanged(own, 0.0).saying("the answer is a wanted one already".to_owned(), Vec::new()));
         }
+        let missing = wish.judge(&before, study.view, kind).margin;
         let mut replies = |rows| Ok(ask(rows)?.into_iter().map(|(reply, _)| reply).collect::<Vec<Reply>>());
         // One row was asked, and one is asked at the end.
         let left = self.query_budget.saturating_sub(2);
@@ -111,17 +116,17 @@ impl Counterfactual {
         let changed = search.changed(&row);
         let last = ask(vec![row.clone()])?;
         match last.into_iter().next() {
-            Some((reply, is)) if reply.reached => {
+            Some((reply, after)) if reply.reached => {
+                let (was, is) = (says(&before), says(&after));
                 let words = format!("{}: answer {was} -> {is}", changes(&own.x, &row, study.input()));
                 #[allow(clippy::cast_precision_loss)]
                 let changed = ("changed", changed as f64);
                 let distance = ("counterfactual_distance", space.distance(&own.x, &row));
-                Ok(Explanation::new(attribution, 0.0, start.margin)
-                    .saying(words, vec![("found", 1.0), changed, distance]))
+                Ok(Explanation::new(attribution, 0.0, missing).saying(words, vec![("found", 1.0), changed, distance]))
             }
             _ => {
-                let words = format!("answer {was}: no row was found that has a wanted one");
-                Ok(unchanged(own, start.margin).saying(words, vec![("found", 0.0)]))
+                let words = format!("answer {}: no row was found that has a wanted one", says(&before));
+                Ok(unchanged(own, missing).saying(words, vec![("found", 0.0)]))
             }
         }
     }
@@ -130,10 +135,6 @@ impl Counterfactual {
 /// No change; `missing` is the margin that lacks.
 fn unchanged(own: &Case, missing: f64) -> Explanation {
     Explanation::new(vec![0.0; own.x.len()], missing, missing)
-}
-
-fn answer_of(scores: &[f64], study: &Study<'_>) -> String {
-    answer(scores, study.target.output())
 }
 
 /// Changes that are written out.
