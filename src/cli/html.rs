@@ -56,6 +56,7 @@ pub(super) fn page(
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         audited(&mut html, index, check, plots);
         gallery(&mut html, index, check, shown, pictures);
+        sayings(&mut html, index, check, shown);
     }
     // Writing to a String cannot fail, here and below.
     let _ = write!(
@@ -165,6 +166,23 @@ fn gallery(html: &mut String, index: u32, check: &pb::Check, shown: &[pb::Verdic
     html.push_str("</table>");
 }
 
+/// Explainers whose verdicts say something in words.
+const SAYING: [&str; 2] = ["anchors", "counterfactual"];
+
+/// What is said of the first cases under one check.
+fn sayings(html: &mut String, index: u32, check: &pb::Check, shown: &[pb::Verdict]) {
+    let said = |v: &&pb::Verdict| v.check_index == index && SAYING.contains(&v.probe.as_str()) && !v.reason.is_empty();
+    let own: Vec<&pb::Verdict> = shown.iter().filter(said).collect();
+    if own.is_empty() {
+        return;
+    }
+    let _ = write!(html, "<h2>{}</h2><table><tr><th>case<th>what is said of it", escape(&check.spec));
+    for verdict in own {
+        let _ = write!(html, "<tr><td>{}<td>{}", escape(&verdict.case_id), escape(&verdict.reason));
+    }
+    html.push_str("</table>");
+}
+
 fn caption(verdict: &pb::Verdict) -> String {
     let params: Vec<String> =
         verdict.params.iter().flat_map(crate::api::struct_to_map).map(|(_, v)| v.to_string()).collect();
@@ -206,5 +224,22 @@ mod tests {
         let html = page(&job, &pb::Report::default(), &[verdict], &pictures, &[]);
         let row = "<h2>kernel_shap</h2><table class=\"pictures plots\"><tr><td class=\"broken\"><svg></svg>predicted: 2</table>";
         assert_eq!(html.matches(row).count(), 1, "{html}");
+    }
+
+    #[test]
+    fn what_an_explainer_says_stands_on_the_page_as_text() {
+        let verdict = |probe: &str, case: &str, reason: &str| pb::Verdict {
+            probe: probe.to_owned(),
+            case_id: case.to_owned(),
+            reason: reason.to_owned(),
+            ..pb::Verdict::default()
+        };
+        let mut html = String::new();
+        let check = pb::Check { spec: "anchors".to_owned(), ..pb::Check::default() };
+        sayings(&mut html, 0, &check, &[verdict("anchors", "a", "x0 <= 1"), verdict("anchors", "b", "")]);
+        assert!(html.contains("<td>a<td>x0 &lt;= 1") && !html.contains("<td>b"), "{html}");
+        let mut nothing = String::new();
+        sayings(&mut nothing, 0, &check, &[verdict("clean", "a", "no answer is expected")]);
+        assert!(nothing.is_empty());
     }
 }

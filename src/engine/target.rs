@@ -8,7 +8,7 @@ use ndarray::{Array2, ArrayD};
 
 use super::autodiff::{Differentiated, Linearized};
 use super::model::Model;
-use super::signature::{Input, OutputKind};
+use super::signature::{Input, Output, OutputKind};
 use super::trees::Trees;
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Tensor, Tensors};
@@ -75,6 +75,11 @@ impl<'a> Target<'a> {
     /// Number of classes.
     pub fn classes(&self) -> usize {
         self.model.signature().output.size
+    }
+
+    /// The output that is judged.
+    pub fn output(&self) -> &Output {
+        &self.model.signature().output
     }
 
     /// The probed input.

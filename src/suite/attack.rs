@@ -62,7 +62,10 @@ pub(super) fn attack(
         let queries = candidate.spent.all() + 1 + u64::from(quantized.is_some());
         let attacked = Some(Attacked { quantized, ..attacked });
         let array = row(input, candidate.x.clone())?;
-        probed.insert(*i, Probed { scores: judged, array, queries, attacked, explained: BTreeMap::new() });
+        probed.insert(
+            *i,
+            Probed { scores: judged, array, queries, attacked, explained: BTreeMap::new(), words: String::new() },
+        );
     }
     let missing = |i: usize| Err(chunk.error(i));
     Ok((0..chunk.len()).map(|i| probed.remove(&i).map_or_else(|| missing(i), Ok)).collect())

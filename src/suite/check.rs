@@ -160,10 +160,12 @@ impl Check {
         all
     }
 
-    /// Refuses a model whose probed input its explainers cannot explain.
+    /// Refuses a model whose probed input or answers its explainers cannot explain.
     pub fn fits(&self, signature: &Signature) -> Result<()> {
         let mut attributors = (0..self.len()).filter_map(|point| self.attributor(point));
-        attributors.try_for_each(|attributor| attributor.fits(signature.probed()))
+        attributors.try_for_each(|explainer| {
+            explainer.fits(signature.probed()).and_then(|()| explainer.answers(&signature.output))
+        })
     }
 
     /// The attack of a point, if it is one.

@@ -9,7 +9,7 @@ use super::verdict::Verdict;
 use crate::data;
 use crate::engine::{Answer, Limits, Model, OutputKind, Prepared, Target, prepare};
 use crate::error::{Error, Result};
-use crate::metric::{Figure, Moments};
+use crate::metric::{Figure, Moments, rate};
 use crate::probe::explainer::{self, Attributor, Case, Explanation, Of};
 use crate::tensor::{Tensors, argmax};
 
@@ -50,7 +50,8 @@ pub(super) fn explain(
         }
         let explained = measures(&explanation, queries);
         let array = row(input, explanation.attribution)?;
-        all[i] = Ok(Probed { scores: clean.to_vec(), array, queries, attacked: None, explained });
+        let words = explanation.words;
+        all[i] = Ok(Probed { scores: clean.to_vec(), array, queries, attacked: None, explained, words });
     }
     Ok(all)
 }
@@ -101,10 +102,32 @@ pub(super) struct Explained {
     moments: BTreeMap<&'static str, Moments>,
 }
 
+/// Metrics of what only some explainers give, and their measures.
+const OWN: [(&str, &str); 6] = [
+    (FOUND, "found"),
+    ("changed_mean", "changed"),
+    ("distance_mean", "counterfactual_distance"),
+    ("anchor_precision", "anchor_precision"),
+    ("anchor_coverage", "anchor_coverage"),
+    ("anchor_size", "anchor_size"),
+];
+
+/// The metric that is a share of cases.
+const FOUND: &str = "counterfactual_rate";
+
+/// A mean over cases; of yes and no, a share of them.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+fn figure(name: &str, moments: &Moments) -> Figure {
+    if name != FOUND {
+        return moments.figure();
+    }
+    rate((moments.mean() * moments.n() as f64).round() as u64, moments.n())
+}
+
 /// Metrics of an explainer, with the measures that they are means of.
 fn metrics() -> impl Iterator<Item = (&'static str, &'static str)> {
     let own = ["residual", "residual_relative"].into_iter().chain(explainer::MEASURES);
-    own.map(|name| (name, name)).chain([("queries_mean", QUERIES)])
+    own.map(|name| (name, name)).chain(OWN).chain([("queries_mean", QUERIES)])
 }
 
 impl Explained {
@@ -120,6 +143,6 @@ impl Explained {
 
     /// Figures by name.
     pub(super) fn figures(&self) -> impl Iterator<Item = (&'static str, Option<Figure>)> {
-        metrics().map(|(name, measure)| (name, self.moments.get(measure).map(Moments::figure)))
+        metrics().map(|(name, measure)| (name, self.moments.get(measure).map(|moments| figure(name, moments))))
     }
 }

@@ -130,6 +130,8 @@ pub fn run(
                         judge_attack(&case.answer, attacked, &mut verdict);
                     }
                     verdict.measures.append(&mut probed.explained);
+                    let said = [&verdict.reason, &probed.words].map(String::as_str);
+                    verdict.reason = said.into_iter().filter(|said| !said.is_empty()).collect::<Vec<_>>().join("; ");
                     evidence.queries += probed.queries;
                     array = Some(std::mem::replace(&mut probed.array, Tensor::nothing()));
                 }
@@ -160,6 +162,8 @@ pub(super) struct Probed {
     pub(super) attacked: Option<Attacked>,
     /// Measures that an explainer adds.
     pub(super) explained: BTreeMap<String, f64>,
+    /// What an explainer says in words; empty if nothing.
+    pub(super) words: String,
 }
 
 /// All cases of a chunk at one point; a case that cannot be probed has its own error.
@@ -190,6 +194,7 @@ fn probe(subject: &Subject<'_>, chunk: &Chunk, point: &Point, seed: u64) -> Resu
         queries: 1,
         attacked: None,
         explained: BTreeMap::new(),
+        words: String::new(),
     };
     Ok(changed.into_iter().map(|inputs| inputs.map(&mut probed)).collect())
 }
@@ -202,7 +207,14 @@ fn as_they_are(chunk: &Chunk) -> Result<Vec<Result<Probed>>> {
             let row =
                 Array2::from_shape_vec((1, scores.len()), scores.clone()).map_err(|e| Error::internal("scores", e))?;
             let array = Tensor::F32(row.into_dyn());
-            Ok(Ok(Probed { scores, array, queries: 1, attacked: None, explained: BTreeMap::new() }))
+            Ok(Ok(Probed {
+                scores,
+                array,
+                queries: 1,
+                attacked: None,
+                explained: BTreeMap::new(),
+                words: String::new(),
+            }))
         }
     };
     chunk.prepared.iter().zip(&chunk.clean).map(case).collect()

@@ -21,7 +21,7 @@ pub struct Verdict {
     pub check: u32,
     pub point: u32,
     pub outcome: Outcome,
-    /// Why it was skipped or failed; empty otherwise.
+    /// Why it was skipped or failed, and what an explainer says in words; empty otherwise.
     pub reason: String,
     /// Class index, or the expected value.
     pub label: Option<f64>,

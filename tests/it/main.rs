@@ -9,6 +9,7 @@ mod cli;
 mod completions;
 mod corpus;
 mod corruptions;
+mod counterfactual;
 mod digits;
 mod doctor;
 mod engines;

@@ -6,9 +6,11 @@
 //!
 //! To add one: a file with its struct, [`Probe`] and [`Explainer`], and its line in [`EXPLAINERS`].
 
+mod anchors;
 mod baseline;
 mod coalition;
 mod connected;
+mod counterfactual;
 mod exact_shapley;
 mod expected_gradients;
 mod feature_ablation;
@@ -37,6 +39,7 @@ mod table;
 mod tree_shap;
 mod vargrad;
 mod view;
+mod words;
 
 pub(in crate::probe) use partition::{Names, feature};
 pub use quality::{ASKED, MEASURES};
@@ -53,11 +56,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Access, Kind, Manual, Probe, schema};
-use crate::engine::{Input, Layer, Spent, Target};
+use crate::engine::{Input, Layer, Output, Spent, Target};
 use crate::error::{Error, Result};
 
 /// All explainers, in alphabetical order.
 pub static EXPLAINERS: &[Entry] = &[
+    explainer::<anchors::Anchors>(),
+    explainer::<counterfactual::Counterfactual>(),
     explainer::<exact_shapley::ExactShapley>(),
     explainer::<expected_gradients::ExpectedGradients>(),
     explainer::<feature_ablation::FeatureAblation>(),
@@ -100,6 +105,11 @@ trait Explainer: Probe {
         Ok(())
     }
 
+    /// Refuses a judged output for which its parameters have no meaning; under `params...` or the name.
+    fn answers(&self, _output: &Output) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether it cannot do without reference rows for such an input.
     fn wants_background(&self, _input: &Input) -> bool {
         false
@@ -118,6 +128,7 @@ trait Explainer: Probe {
 }
 
 type Fits = dyn Fn(&Input) -> Result<()> + Send + Sync;
+type Answers = dyn Fn(&Output) -> Result<()> + Send + Sync;
 type Wants = dyn Fn(&Input) -> bool + Send + Sync;
 type Explain = dyn Fn(&Study<'_>) -> Result<Vec<Explanation>> + Send + Sync;
 type Cost = dyn Fn(&Input, u64) -> Spent + Send + Sync;
@@ -132,6 +143,7 @@ pub struct Attributor {
     /// The explainer that it is compared with.
     other: Option<Other>,
     fits: Box<Fits>,
+    answers: Box<Answers>,
     wants_background: Box<Wants>,
     explain: Box<Explain>,
     cost: Box<Cost>,
@@ -153,6 +165,11 @@ impl Attributor {
         (self.fits)(input)?;
         self.questions.fits(input)?;
         self.other.iter().try_for_each(|other| other.fits(input))
+    }
+
+    /// Refuses a judged output for which its parameters have no meaning.
+    pub fn answers(&self, output: &Output) -> Result<()> {
+        (self.answers)(output)
     }
 
     /// Whether it cannot do without reference rows for such an input.
@@ -198,7 +215,7 @@ impl Attributor {
         let mut explanations = (self.explain)(&study)?;
         let given = Given { study: &study, explanations: &explanations, explainer: self, randomised };
         let measures = self.questions.answer(&given)?;
-        explanations.iter_mut().zip(measures).for_each(|(explanation, measures)| explanation.measures = measures);
+        explanations.iter_mut().zip(measures).for_each(|(explanation, measures)| explanation.measures.extend(measures));
         Ok(explanations)
     }
 
@@ -252,11 +269,13 @@ fn read<E: Explainer>(params: &Map<String, Value>) -> Result<Attributor> {
     let (view, slopes) = (explainer.view(), explainer.slopes());
     let layer = explainer.layer().or(other.as_ref().and_then(|other| other.attributor.layer.clone()));
     let (explaining, fitting, wanting) = (explainer.clone(), explainer.clone(), explainer.clone());
+    let answering = explainer.clone();
     let fits = Box::new(move |input: &Input| fitting.fits(input));
+    let answers = Box::new(move |output: &Output| answering.answers(output));
     let wants_background = Box::new(move |input: &Input| wanting.wants_background(input));
     let explain = Box::new(move |study: &Study<'_>| explaining.explain(study));
     let cost = Box::new(move |input: &Input, background| explainer.cost(input, background));
-    Ok(Attributor { view, layer, slopes, questions, other, fits, wants_background, explain, cost })
+    Ok(Attributor { view, layer, slopes, questions, other, fits, answers, wants_background, explain, cost })
 }
 
 #[cfg(test)]

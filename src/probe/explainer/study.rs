@@ -36,8 +36,10 @@ pub struct Explanation {
     pub residual: f64,
     /// The residual as a share of what they should add up to; 1 if that is nothing and they add up to something.
     pub relative: f64,
-    /// How good it is, by [`MEASURES`](super::MEASURES), as far as that was asked for.
+    /// By name: its own, and how good it is by [`MEASURES`](super::MEASURES), as far as that was asked for.
     pub measures: BTreeMap<&'static str, f64>,
+    /// What it says in words; empty if the attributions say it all.
+    pub words: String,
 }
 
 impl Explanation {
@@ -53,7 +55,12 @@ impl Explanation {
             (_, 0.0) => 1.0,
             _ => (residual / whole).abs().min(f64::MAX),
         };
-        Self { attribution, residual, relative, measures: BTreeMap::new() }
+        Self { attribution, residual, relative, measures: BTreeMap::new(), words: String::new() }
+    }
+
+    /// The same with words and measures of its own.
+    pub(super) fn saying<const N: usize>(self, words: String, measures: [(&'static str, f64); N]) -> Self {
+        Self { words, measures: measures.into(), ..self }
     }
 }
 
@@ -95,13 +102,18 @@ impl Study<'_> {
 
     /// What is explained, at each row.
     pub(in crate::probe) fn values(&self, rows: &[Row]) -> Result<Vec<f64>> {
+        self.ask(rows, |row, scores| self.of(row, scores).0)
+    }
+
+    /// What is made of the scores of each row, all of them.
+    pub(in crate::probe) fn ask<T>(&self, rows: &[Row], mut make: impl FnMut(&Row, &[f64]) -> T) -> Result<Vec<T>> {
         let most = (AT_ONCE / rows.first().map_or(1, |row| row.x.len()).max(1)).max(1);
-        let mut values = Vec::with_capacity(rows.len());
+        let mut made = Vec::with_capacity(rows.len());
         for rows in rows.chunks(most) {
             let scores = self.target.scores(&rows.iter().collect::<Vec<_>>())?;
-            values.extend(rows.iter().zip(scores.rows()).map(|(row, scores)| self.of(row, &scores.to_vec()).0));
+            made.extend(rows.iter().zip(scores.rows()).map(|(row, scores)| make(row, &scores.to_vec())));
         }
-        Ok(values)
+        Ok(made)
     }
 
     /// What is explained at many rows about one case, which lie one after the other.
