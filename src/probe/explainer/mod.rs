@@ -87,11 +87,13 @@ trait Explainer: Probe {
     /// What it can explain: with scores alone tokens too.
     const KINDS: &'static [Kind] = &[Kind::Floats];
 
-    /// Whether attributions are slopes, the score per unit of a value, and not parts of the score.
-    const SLOPES: bool = false;
-
     /// What is explained.
     fn view(&self) -> View;
+
+    /// Whether attributions are slopes, the score per unit of a value, and not parts of the score.
+    fn slopes(&self) -> bool {
+        false
+    }
 
     /// Refuses an input that it cannot explain, or for which its parameters have no meaning; under `params...` or the name.
     fn fits(&self, _input: &Input) -> Result<()> {
@@ -247,14 +249,14 @@ fn read<E: Explainer>(params: &Map<String, Value>) -> Result<Attributor> {
     let questions = Questions::deserialize(Value::Object(params.clone())).map_err(wrong)?;
     let explainer = Arc::new(E::deserialize(Value::Object(params.clone())).map_err(wrong)?);
     let other = questions.agrees_with.as_ref().map(|name| Other::read(name, explainer.layer(), params)).transpose()?;
-    let view = explainer.view();
+    let (view, slopes) = (explainer.view(), explainer.slopes());
     let layer = explainer.layer().or(other.as_ref().and_then(|other| other.attributor.layer.clone()));
     let (explaining, fitting, wanting) = (explainer.clone(), explainer.clone(), explainer.clone());
     let fits = Box::new(move |input: &Input| fitting.fits(input));
     let wants_background = Box::new(move |input: &Input| wanting.wants_background(input));
     let explain = Box::new(move |study: &Study<'_>| explaining.explain(study));
     let cost = Box::new(move |input: &Input, background| explainer.cost(input, background));
-    Ok(Attributor { view, layer, slopes: E::SLOPES, questions, other, fits, wants_background, explain, cost })
+    Ok(Attributor { view, layer, slopes, questions, other, fits, wants_background, explain, cost })
 }
 
 #[cfg(test)]
