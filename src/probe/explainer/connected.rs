@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 const NONE: u32 = u32::MAX;
 
 /// Makes `count` clusters connected: each keeps its largest part, and those that then have fewer pixels than `least`
-/// are given up, the largest of all never. Free pixels are taken over by what they touch. `size` is in rows and columns.
+/// are given up, the largest of all never. Free pixels are taken over by what they touch. `size` is rows, columns.
 #[allow(clippy::cast_precision_loss)]
 pub(super) fn connect(labels: &mut [u32], size: [usize; 2], count: usize, least: f64) {
     let strays = strays(labels, size, count);

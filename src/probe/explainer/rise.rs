@@ -16,9 +16,10 @@ use crate::probe::{Access, Kind, Probe};
 ///
 /// A picture's mask is a coarse grid of cells, each open with probability `p`, drawn out smoothly and shifted; that of
 /// a sequence is the same along its steps. Of rows and tokens each value is open or not. The attribution of a value is
-/// the mean of score times mask, over `p`: a level that all share, and above it what counts. The residual is the standard
-/// error of that, the mean over the values, and the relative one its share of the way from the lowest attribution to
-/// the highest: four times the samples halve it.
+/// the mean of score times mask, over `p`: a level that all share, and above it what counts.
+///
+/// The residual is the standard error of that, the mean over the values, and the relative one its share of the way from
+/// the lowest attribution to the highest: four times the samples halve it.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct Rise {
