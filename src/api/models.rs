@@ -80,6 +80,7 @@ impl ModelService for Service {
             accesses: [pb::Access::Label, pb::Access::Score]
                 .into_iter()
                 .chain(found.no_gradient.is_empty().then_some(pb::Access::Gradient))
+                .chain(found.no_trees.is_empty().then_some(pb::Access::Weights))
                 .map(Into::into)
                 .collect(),
             compute_batch: u32::try_from(found.batch).unwrap_or(u32::MAX),

@@ -2,6 +2,7 @@
 
 use super::convert::map_to_struct;
 use super::pb;
+use crate::probe::audit::Curve;
 use crate::suite::{Cell, CheckReport, ConfusionMatrix, Finding, GateOutcome, GateReport, Metric, Report};
 
 /// A whole report.
@@ -17,13 +18,14 @@ pub(super) fn report_to_pb(report: Report) -> pb::Report {
 
 /// The entry of one place.
 pub fn check_to_pb(entry: CheckReport) -> pb::CheckReport {
-    let CheckReport { check, name, params, metrics, confusion, place: _ } = entry;
+    let CheckReport { check, name, params, metrics, confusion, curves, place: _ } = entry;
     pb::CheckReport {
         check,
         name: name.to_owned(),
         params: Some(map_to_struct(&params)),
         metrics: metrics.into_iter().map(metric_to_pb).collect(),
         confusion: confusion.map(confusion_to_pb),
+        curves: curves.into_iter().map(curve_to_pb).collect(),
     }
 }
 
@@ -41,6 +43,12 @@ pub fn gate_to_pb(report: GateReport) -> pb::GateReport {
 fn metric_to_pb(metric: Metric) -> pb::Metric {
     let Metric { name, value, low, high, n, count, slice } = metric;
     pb::Metric { name, value, low, high, n, count, slice }
+}
+
+fn curve_to_pb(curve: Curve) -> pb::FeatureCurve {
+    let Curve { name, axes, mean, low, high } = curve;
+    let axes = axes.into_iter().map(|values| pb::feature_curve::Axis { values }).collect();
+    pb::FeatureCurve { name, axes, mean, low, high }
 }
 
 fn confusion_to_pb(matrix: ConfusionMatrix) -> pb::ConfusionMatrix {

@@ -256,21 +256,37 @@ pub(super) fn file(path: &Path, field: &str) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| Error::invalid(field, format!("{}: {e}", path.display())))
 }
 
-/// A signature's YAML; a file of class names is read into it.
+/// A signature's YAML; files of class names and of vocabularies are read into it.
 pub(super) fn signature(path: Option<&Path>) -> Result<String> {
     let Some(path) = path else { return Ok(String::new()) };
     let refuse = |e: &dyn std::fmt::Display| Error::invalid("signature", format!("{}: {e}", path.display()));
     let text = String::from_utf8(file(path, "signature")?).map_err(|e| refuse(&e))?;
     let mut yaml: serde_norway::Value = serde_norway::from_str(&text).map_err(|e| refuse(&e))?;
-    let Some(classes) = yaml.get_mut("output").and_then(|o| o.get_mut("classes")) else { return Ok(text) };
-    let Some(name) = classes.as_str() else { return Ok(text) };
-    let names = path.parent().unwrap_or(Path::new(".")).join(name);
-    let list = String::from_utf8(file(&names, "signature.output.classes")?).map_err(|e| refuse(&e))?;
-    // A JSON (or YAML) list, or a name a line.
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut changed = false;
+    if let Some(output) = yaml.get_mut("output") {
+        changed |= listed(output, "classes", folder, "signature.output.classes")?;
+    }
+    let inputs = match yaml.get_mut("input") {
+        Some(serde_norway::Value::Sequence(inputs)) => inputs.iter_mut().collect(),
+        Some(input) => vec![input],
+        None => Vec::new(),
+    };
+    for input in inputs {
+        changed |= listed(input, "vocabulary", folder, "signature.input.vocabulary")?;
+    }
+    if changed { serde_norway::to_string(&yaml).map_err(|e| refuse(&e)) } else { Ok(text) }
+}
+
+/// Reads the list that a key names as a file: a JSON (or YAML) list, or a name a line.
+fn listed(of: &mut serde_norway::Value, key: &str, folder: &Path, field: &str) -> Result<bool> {
+    let Some(value) = of.get_mut(key) else { return Ok(false) };
+    let Some(name) = value.as_str() else { return Ok(false) };
+    let text = String::from_utf8(file(&folder.join(name), field)?).map_err(|e| Error::invalid(field, e.to_string()))?;
     let list: Vec<String> =
-        serde_norway::from_str(&list).unwrap_or_else(|_| list.lines().map(|l| l.trim().to_owned()).collect());
-    *classes = serde_norway::to_value(list).map_err(|e| refuse(&e))?;
-    serde_norway::to_string(&yaml).map_err(|e| refuse(&e))
+        serde_norway::from_str(&text).unwrap_or_else(|_| text.lines().map(|l| l.trim().to_owned()).collect());
+    *value = serde_norway::to_value(list).map_err(|e| Error::invalid(field, e.to_string()))?;
+    Ok(true)
 }
 
 #[cfg(test)]

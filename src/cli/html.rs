@@ -1,13 +1,15 @@
 //! A job's page: one file without external loads.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use super::artifacts::Pictures;
-use super::chart::{Curve, Dot, accuracy};
+use super::artifacts::{Picture, Pictures};
+use super::audits::Plot;
 use super::output::{figure, interval, outcome, title};
+use super::plot::{Curve, Dot, accuracy};
 use crate::api::pb;
 
 const STYLE: &str = "
@@ -16,11 +18,12 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; } td, th { padding: .2rem .7rem; text-align: left; border-bottom: 1px solid #e4e4e4; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 .PASS, .held { color: #00714f; } .FAIL, .broken, .failed { color: #b03a00; } .INCONCLUSIVE { color: #8a6d00; }
-svg { max-width: 44rem; width: 100%; } svg text { font-size: 12px; fill: #444; }
+svg { max-width: 44rem; width: 100%; height: auto; } .accuracy text { font-size: 12px; fill: #444; }
 .grid { stroke: #e4e4e4; } .clean { stroke: #555; stroke-dasharray: 5 4; } .band { fill: #555; opacity: .1; }
 .pictures td { text-align: center; border: 0; font-size: .8rem; padding: .3rem; }
 .pictures img { width: 92px; height: 92px; object-fit: contain; image-rendering: auto; display: block; }
 .pictures img.small { image-rendering: pixelated; }
+.plots tr { display: inline-block; vertical-align: top; width: 29rem; max-width: 100%; } .plots td { display: block; }
 footer { margin-top: 3rem; color: #777; font-size: .85rem; }
 ";
 
@@ -30,7 +33,13 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// The page of a finished job; `shown` are the verdicts of the first cases, whose pictures are given.
-pub(super) fn page(job: &pb::Job, report: &pb::Report, shown: &[pb::Verdict], pictures: &Pictures) -> String {
+pub(super) fn page(
+    job: &pb::Job,
+    report: &pb::Report,
+    shown: &[pb::Verdict],
+    pictures: &Pictures,
+    plots: &[Plot],
+) -> String {
     let spec = job.spec.clone().unwrap_or_default();
     let mut html = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
@@ -45,6 +54,7 @@ pub(super) fn page(job: &pb::Job, report: &pb::Report, shown: &[pb::Verdict], pi
     metrics(&mut html, report);
     for (index, check) in spec.checks.iter().enumerate() {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
+        audited(&mut html, index, check, plots);
         gallery(&mut html, index, check, shown, pictures);
         sayings(&mut html, index, check, shown);
     }
@@ -118,29 +128,34 @@ fn curves(report: &pb::Report) -> Vec<Curve> {
     curves
 }
 
-/// The first cases under one check: a row a case, clean first.
-fn gallery(html: &mut String, index: u32, check: &pb::Check, shown: &[pb::Verdict], pictures: &Pictures) {
-    if !pictures.keys().any(|(of, ..)| *of == Some(index)) {
-        return;
+/// What an audit found, as pictures.
+fn audited(html: &mut String, index: u32, check: &pb::Check, plots: &[Plot]) {
+    let mut own = plots.iter().filter(|plot| plot.check == index).peekable();
+    if own.peek().is_some() {
+        let _ = write!(html, "<h2>{}</h2><div class=\"plots\">", escape(&check.spec));
+        own.for_each(|plot| html.push_str(&plot.svg));
+        html.push_str("</div>");
     }
-    let _ = write!(html, "<h2>{}</h2><table class=\"pictures\">", escape(&check.spec));
-    let cases: Vec<u64> = pictures.keys().filter(|(of, ..)| of.is_none()).map(|(_, case, _)| *case).collect();
-    for case in cases {
+}
+
+/// The first cases under one check: a row a case, clean first; bars, which need more room, without lines of a table.
+fn gallery(html: &mut String, index: u32, check: &pb::Check, shown: &[pb::Verdict], pictures: &Pictures) {
+    let mut own = pictures.iter().filter(|((of, ..), _)| *of == Some(index)).map(|(_, picture)| picture);
+    let Some(first) = own.next() else { return };
+    let class = if matches!(first, Picture::Svg(_) | Picture::Html(_)) { "pictures plots" } else { "pictures" };
+    let _ = write!(html, "<h2>{}</h2><table class=\"{class}\">", escape(&check.spec));
+    let of_case = |(of, case, _): &(Option<u32>, u64, usize)| of.is_none_or(|of| of == index).then_some(*case);
+    for case in pictures.keys().filter_map(of_case).collect::<BTreeSet<u64>>() {
         html.push_str("<tr>");
         let own: Vec<&pb::Verdict> = shown.iter().filter(|v| v.case_index == case && v.check_index == index).collect();
-        if let (Some(png), Some(first)) = (pictures.get(&(None, case, 0)), own.first()) {
+        if let (Some(picture), Some(first)) = (pictures.get(&(None, case, 0)), own.first()) {
             let label = first.label.map_or("?".to_owned(), |l| l.to_string());
-            cell(html, png, &format!("clean, label {label}"), "");
+            cell(html, picture, &format!("clean, label {label}"), "");
         }
         for (point, verdict) in own.iter().enumerate() {
-            if let Some(png) = pictures.get(&(Some(index), case, point)) {
-                let params: Vec<String> =
-                    verdict.params.iter().flat_map(crate::api::struct_to_map).map(|(_, v)| v.to_string()).collect();
-                let predicted = verdict.predicted.map_or("?".to_owned(), |p| p.to_string());
+            if let Some(picture) = pictures.get(&(Some(index), case, point)) {
                 let class = if verdict.outcome() == pb::Outcome::Held { "held" } else { "broken" };
-                // Of a severity it is worth a word, not of all settings of a search.
-                let said = if params.len() <= 2 { params.join(", ") } else { "predicted".to_owned() };
-                cell(html, png, &format!("{said}: {predicted}"), class);
+                cell(html, picture, &caption(verdict), class);
             }
         }
     }
@@ -157,25 +172,52 @@ fn sayings(html: &mut String, index: u32, check: &pb::Check, shown: &[pb::Verdic
     if own.is_empty() {
         return;
     }
-    let _ = write!(html, "<h2>{}</h2><table><tr><th>case<th>what is said of it", escape(&check.spec));
+    let _ = write!(html, "<h2>{}, in words</h2><table><tr><th>case<th>what is said of it", escape(&check.spec));
     for verdict in own {
         let _ = write!(html, "<tr><td>{}<td>{}", escape(&verdict.case_id), escape(&verdict.reason));
     }
     html.push_str("</table>");
 }
 
-fn cell(html: &mut String, png: &[u8], caption: &str, class: &str) {
-    let (data, small) = (BASE64_STANDARD.encode(png), if png.len() < 4096 { "small" } else { "" });
+fn caption(verdict: &pb::Verdict) -> String {
+    let params: Vec<String> =
+        verdict.params.iter().flat_map(crate::api::struct_to_map).map(|(_, v)| v.to_string()).collect();
+    let predicted = verdict.predicted.map_or("?".to_owned(), |p| p.to_string());
+    // Of a severity it is worth a word, not of all settings of a search.
+    let said = if matches!(params.len(), 1 | 2) { params.join(", ") } else { "predicted".to_owned() };
+    format!("{said}: {predicted}")
+}
+
+fn cell(html: &mut String, picture: &Picture, caption: &str, class: &str) {
     let caption = escape(caption);
-    let _ = write!(
-        html,
-        "<td class=\"{class}\"><img class=\"{small}\" alt=\"{caption}\" src=\"data:image/png;base64,{data}\">{caption}"
-    );
+    let _ = match picture {
+        Picture::Png(png) => {
+            let (data, small) = (BASE64_STANDARD.encode(png), if png.len() < 4096 { "small" } else { "" });
+            write!(
+                html,
+                "<td class=\"{class}\"><img class=\"{small}\" alt=\"{caption}\" \
+                 src=\"data:image/png;base64,{data}\">{caption}"
+            )
+        }
+        Picture::Svg(drawn) | Picture::Html(drawn) => write!(html, "<td class=\"{class}\">{drawn}{caption}"),
+    };
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bars_of_a_check_stand_under_it_with_what_was_predicted() {
+        let check = pb::Check { spec: "kernel_shap".to_owned(), ..Default::default() };
+        let spec = Some(pb::JobSpec { checks: vec![check.clone(), check], ..Default::default() });
+        let verdict = pb::Verdict { case_index: 3, check_index: 1, predicted: Some(2.0), ..Default::default() };
+        let pictures = Pictures::from([((Some(1), 3, 0), Picture::Svg("<svg></svg>".to_owned()))]);
+        let job = pb::Job { spec, ..Default::default() };
+        let html = page(&job, &pb::Report::default(), &[verdict], &pictures, &[]);
+        let row = "<h2>kernel_shap</h2><table class=\"pictures plots\"><tr><td class=\"broken\"><svg></svg>predicted: 2</table>";
+        assert_eq!(html.matches(row).count(), 1, "{html}");
+    }
 
     #[test]
     fn what_an_explainer_says_stands_on_the_page_as_text() {

@@ -2,7 +2,7 @@
 
 use crate::api::pb;
 
-use super::output::{figure, interval, is_shown, outcome, short, summary};
+use super::output::{called, figure, interval, outcome, short, shown, summary};
 
 /// The report as Markdown tables.
 pub(super) fn report(report: &pb::Report) -> String {
@@ -16,10 +16,15 @@ pub(super) fn report(report: &pb::Report) -> String {
     }
     text.push_str("| check | metric | value | 95 % interval | n |\n|---|---|--:|--:|--:|\n");
     for check in &report.checks {
-        for m in check.metrics.iter().filter(|m| is_shown(check, m)) {
+        for m in shown(check) {
             let n = m.count.map_or_else(|| m.n.to_string(), |count| format!("{count}/{}", m.n));
             let title = cell(&short(check));
-            text.push_str(&format!("| {title} | {} | {} | {} | {n} |\n", m.name, figure(m.value), interval(m)));
+            text.push_str(&format!(
+                "| {title} | {} | {} | {} | {n} |\n",
+                cell(&called(m)),
+                figure(m.value),
+                interval(m)
+            ));
         }
     }
     if !report.findings.is_empty() {

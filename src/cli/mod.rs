@@ -1,9 +1,10 @@
 //! Floor 5: the command line. Always a client of the service, which it may carry within itself.
 
 mod args;
+mod arrays;
 mod artifacts;
+mod audits;
 mod baseline;
-mod chart;
 mod client;
 mod compare;
 mod demo;
@@ -14,6 +15,7 @@ mod manage;
 mod markdown;
 mod output;
 mod overlay;
+mod plot;
 mod predictions;
 mod progress;
 mod replay;

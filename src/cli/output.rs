@@ -189,6 +189,11 @@ fn json(report: &pb::Report) -> String {
             let cells: Vec<Value> = matrix.cells.iter().map(cell).collect();
             entry["confusion"] = json!({"cells": cells, "omitted": matrix.omitted});
         }
+        if !c.curves.is_empty() {
+            let axes = |c: &pb::FeatureCurve| c.axes.iter().map(|axis| numbers(&axis.values)).collect::<Vec<_>>();
+            let curve = |c: &pb::FeatureCurve| json!({"name": c.name, "axes": axes(c), "mean": numbers(&c.mean), "low": numbers(&c.low), "high": numbers(&c.high)});
+            entry["curves"] = c.curves.iter().map(curve).collect();
+        }
         entry
     };
     let finding = |f: &pb::Finding| {
@@ -203,6 +208,10 @@ fn json(report: &pb::Report) -> String {
         "verdict": report.verdict,
     }});
     whole.to_string()
+}
+
+fn numbers(values: &[f64]) -> Vec<Value> {
+    values.iter().map(|value| number(*value)).collect()
 }
 
 /// `PASS`, `FAIL` or `INCONCLUSIVE`.
@@ -240,12 +249,25 @@ const DETAILS: [&str; 12] = [
     "rmse",
 ];
 
-/// Whether a metric is one of the few that tell most: of all cases, and more than one of them for `clean` alone.
-pub(super) fn is_shown(check: &pb::CheckReport, metric: &pb::Metric) -> bool {
+/// Features of an audit that are shown.
+const FEATURES: usize = 10;
+
+/// The few metrics that tell most: of all cases, and more than one of them for `clean` alone; of an audit the largest.
+pub(super) fn shown(check: &pb::CheckReport) -> Vec<&pb::Metric> {
     let clean = check.name == "clean";
-    let name = metric.name.as_str();
-    let more = matches!(name, "f1_macro" | "ece" | "r2");
-    metric.slice.is_empty() && if more { clean } else { !DETAILS.contains(&name) }
+    let told = |metric: &&pb::Metric| {
+        let more = matches!(metric.name.as_str(), "f1_macro" | "ece" | "r2");
+        metric.slice.is_empty() && if more { clean } else { !DETAILS.contains(&metric.name.as_str()) }
+    };
+    let mut features: Vec<&pb::Metric> = check.metrics.iter().filter(|m| m.slice.starts_with("feature=")).collect();
+    features.sort_by(|a, b| b.value.total_cmp(&a.value));
+    features.truncate(FEATURES);
+    check.metrics.iter().filter(told).chain(features).collect()
+}
+
+/// A metric's name, and the feature that it is of.
+pub(super) fn called(metric: &pb::Metric) -> String {
+    metric.slice.strip_prefix("feature=").map_or_else(|| metric.name.clone(), |part| format!("{} {part}", metric.name))
 }
 
 /// A metric's interval as text.
@@ -279,12 +301,12 @@ fn table(report: &pb::Report) -> String {
     table.load_style(presets::NOTHING).set_header(&header[..columns]);
     for check in &report.checks {
         let top5 = check.metrics.iter().find(|m| m.name == "top5_accuracy");
-        for (i, m) in check.metrics.iter().filter(|m| is_shown(check, m)).enumerate() {
+        for (i, m) in shown(check).into_iter().enumerate() {
             let count = m.count.map_or_else(|| m.n.to_string(), |count| format!("{count}/{}", m.n));
             // Once a check, beside its accuracy.
             let top5 = top5.filter(|_| i == 0).map_or(String::new(), |m| figure(m.value));
             let name = if i == 0 { short(check) } else { String::new() };
-            let row = [name, m.name.clone(), figure(m.value), interval(m), count, top5];
+            let row = [name, called(m), figure(m.value), interval(m), count, top5];
             table.add_row(row.into_iter().take(columns));
         }
     }

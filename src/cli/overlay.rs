@@ -5,7 +5,7 @@ use ndarray::{Array3, ArrayD, ArrayView3, Axis};
 use crate::tensor::Tensor;
 
 /// What raises the score, and what lowers it: red and blue.
-const COLOURS: [[f32; 3]; 2] = [[0.84, 0.10, 0.16], [0.13, 0.34, 0.85]];
+pub(super) const COLOURS: [[f32; 3]; 2] = [[0.84, 0.10, 0.16], [0.13, 0.34, 0.85]];
 
 /// The share of pixels whose attributions are within the full colour; the others would leave these pale.
 const WITHIN: f64 = 0.99;

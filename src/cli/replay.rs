@@ -8,7 +8,8 @@ use std::path::Path;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use super::artifacts::{as_numpy, failed, header, kind};
+use super::arrays::{as_numpy, header, kind};
+use super::artifacts::failed;
 use super::client::{Client, answer};
 use super::{Ended, output};
 use crate::api::{pb, tensor_from_bytes};

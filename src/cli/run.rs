@@ -157,7 +157,7 @@ pub(super) async fn show(
     }
     output::print(&report, form)?;
     if let Some(folder) = &show.artifacts {
-        artifacts::write(client, job, &lines.cases, folder).await?;
+        artifacts::write(client, job, &report, &lines.cases, folder).await?;
     }
     if let Some(path) = &show.report {
         page(client, job, &report, &lines, path).await?;
@@ -180,8 +180,9 @@ async fn page(
     lines: &output::Lines,
     path: &PathBuf,
 ) -> Result<()> {
-    let pictures = artifacts::pictures(client, job).await?;
-    let page = html::page(job, report, &lines.shown, &pictures);
+    let pictures = artifacts::pictures(client, job, &lines.cases).await?;
+    let plots = artifacts::plots_of(client, job, report).await?;
+    let page = html::page(job, report, &lines.shown, &pictures, &plots);
     std::fs::write(path, page).map_err(|e| Error::invalid("report", format!("{}: {e}", path.display())))?;
     eprintln!("wrote {}", path.display());
     Ok(())

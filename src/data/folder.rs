@@ -20,7 +20,8 @@ fn refuse(path: &Path, what: impl std::fmt::Display) -> Error {
     Error::invalid("cases", format!("{}: {what}", path.display()))
 }
 
-/// `file,label` and further columns, which become tags; `acceptable` lists further right classes.
+/// `file,label` and further columns, which become tags; `acceptable` lists further right classes. A picture that the column
+/// `mask` names becomes an input of that name.
 fn listed(folder: PathBuf, list: &Path) -> Result<Cases> {
     let table = Table::open(list)?;
     let (file, label, acceptable) = (table.column("file")?, table.column("label")?, table.find("acceptable"));
@@ -38,8 +39,14 @@ fn listed(folder: PathBuf, list: &Path) -> Result<Cases> {
             .iter()
             .enumerate()
             .filter(|(at, _)| ![Some(file), Some(label), acceptable].contains(&Some(*at)));
-        let tags = rest.filter_map(|(at, name)| Some((name.clone(), labels::tag(&row[at])?))).collect();
-        Ok(Case { tags, ..case(&folder, Path::new(&row[file]), expected)? })
+        let (masks, rest): (Vec<_>, Vec<_>) =
+            rest.partition(|(at, name)| *name == "mask" && beside::is_picture(Path::new(&row[*at])));
+        let tags = rest.into_iter().filter_map(|(at, name)| Some((name.clone(), labels::tag(&row[at])?))).collect();
+        let mut case = Case { tags, ..case(&folder, Path::new(&row[file]), expected)? };
+        for (at, name) in masks {
+            case.inputs.insert(name.clone(), beside::picture(&folder, Path::new(&row[at]))?);
+        }
+        Ok(case)
     });
     Ok(Cases::new(count, rows))
 }
@@ -101,6 +108,12 @@ mod tests {
         let expected = Expected::Class { label: Class::Index(7), acceptable: vec![Class::Index(3)] };
         assert_eq!((ids(&found), &found[0].expected), (vec!["b/2.png".to_owned()], &expected));
         assert_eq!(found[0].tags["light"], Tag::Number(0.5));
+        fs::write(&list, "file,label,mask\nb/2.png,7,a/1.png\na/1.png,7,worn\n").unwrap();
+        let found = cases(folder.path()).unwrap();
+        assert!(found[0].inputs["mask"] == found[1].inputs["image"] && found[0].tags.is_empty());
+        assert!(found[1].inputs.len() == 1 && found[1].tags["mask"] == Tag::Text("worn".to_owned()));
+        fs::write(&list, "file,label,mask\nb/2.png,1,../secret.png\n").unwrap();
+        assert!(cases(folder.path()).unwrap_err().to_string().contains("leads out"));
         fs::write(&list, "file,label\n../secret,1\n").unwrap();
         assert!(cases(folder.path()).unwrap_err().to_string().contains("leads out"));
     }

@@ -14,8 +14,8 @@ use super::{Case, Cases, Class, Expected, Value};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
-/// Cases of an `.npz`: rows of the array `x` (or, where there is none, of every array but `y`, each an input of its own
-/// name), answers from `y`; or the two (or one) arrays named, comma-separated.
+/// Cases of an `.npz`: rows of the array `x` and of a `mask` beside it (or, where there is no `x`, of every array but `y`,
+/// each an input of its own name), answers from `y`; or the two (or one) arrays named, comma-separated.
 ///
 /// Ids are row numbers from 0. Answers that are integers are classes, floats are values, texts are class names.
 pub(super) fn read(path: &Path, arrays: Option<&str>) -> Result<Cases> {
@@ -48,17 +48,19 @@ fn not_npz(e: &dyn std::fmt::Display) -> Error {
     Error::invalid("cases", format!("not an .npz file: {e}"))
 }
 
-/// The arrays that are inputs where nobody names them. With neither `x` nor another array `x` is what is missed.
+/// The arrays that are inputs where nobody names them: beside `x` its `mask` alone. With neither `x` nor another array `x`
+/// is what is missed.
 fn inputs(present: &[String]) -> Vec<String> {
     let others: Vec<String> = present.iter().filter(|n| !["x", "y"].contains(&n.as_str())).cloned().collect();
     if !others.is_empty() && !present.iter().any(|n| n == "x") {
         return others;
     }
+    let (masks, others): (Vec<String>, Vec<String>) = others.into_iter().partition(|name| name == "mask");
     if let Some(first) = others.first() {
         let named = others.join(", ");
         tracing::warn!("these arrays stand beside x and y and are left out: {named} (file.npz#{first} reads that one)");
     }
-    vec!["x".to_owned()]
+    [vec!["x".to_owned()], masks].concat()
 }
 
 /// The number of rows, which all arrays share.
@@ -175,5 +177,18 @@ fn answer(y: &Tensor) -> std::result::Result<Expected, String> {
             "" => Ok(Expected::Nothing),
             name => class(Class::Name(name.to_owned())),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beside_x_stands_its_mask_alone() {
+        let found = |present: &[&str]| inputs(&present.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(found(&["mask", "x", "y", "z"]), ["x", "mask"]);
+        assert_eq!(found(&["mask", "tokens", "y"]), ["mask", "tokens"]);
+        assert_eq!(found(&["x", "y"]), ["x"]);
     }
 }

@@ -27,6 +27,7 @@ struct DeclaredInput {
     geometry: Vec<Geometry>,
     preprocess: Vec<Preprocess>,
     features: Vec<String>,
+    vocabulary: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -105,6 +106,7 @@ fn input(port: &Port, own: &DeclaredInput, sample_axis: bool) -> Result<Input> {
         geometry: own.geometry.clone(),
         preprocess: own.preprocess.clone(),
         features: own.features.clone(),
+        vocabulary: own.vocabulary.clone(),
         shape,
     };
     check(&input, own.layout.is_some())?;
@@ -201,6 +203,9 @@ fn check(input: &Input, declared: bool) -> Result<()> {
 
 /// Refuses names of features that are not one for each, or not to be told apart.
 fn features(input: &Input) -> Result<()> {
+    if !input.vocabulary.is_empty() && !input.is_tokens() {
+        return Err(Error::invalid("vocabulary", "is of tokens alone: a layout NT of whole numbers"));
+    }
     let names = &input.features;
     let rows = matches!(input.layout, Layout::Nf | Layout::Ntf);
     if names.is_empty() || (rows && names.len() == channels(input)) {

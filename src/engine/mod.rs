@@ -6,6 +6,7 @@ mod blocks;
 mod declared;
 mod half;
 mod loss;
+mod mask;
 mod meaning;
 mod ml;
 mod model;
@@ -16,12 +17,15 @@ mod preprocess;
 mod quantize;
 mod resize;
 mod rows;
+mod shuffle;
 mod signature;
 mod softmax;
 mod target;
+mod trees;
 
 pub use autodiff::{Differentiability, Differentiated, Layer, Linearized, Missing, Wish};
 pub use loss::{Aim, Loss, Pull, difference, logits};
+pub(crate) use ml::ensemble::Node;
 pub use model::Model;
 pub use onnx::{Axis, Graph, Port};
 pub use prepare::{Answer, Prepared, prepare};
@@ -30,3 +34,4 @@ pub use signature::{
     Crop, Figures, Filter, Geometry, Input, Layout, Output, OutputKind, Preprocess, Resize, Signature, Task,
 };
 pub use target::{Inner, Limits, Local, Row, Spent, Target};
+pub use trees::Trees;

@@ -13,6 +13,7 @@ use super::meaning::Labels;
 use super::onnx::{self, Axis, Graph};
 use super::ops::conv::adopt;
 use super::signature::{Input, Output, OutputKind, Signature, Task};
+use super::trees::Trees;
 use super::{activation, blocks, preprocess, rows, softmax};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Rng, Tensor, Tensors};
@@ -38,6 +39,8 @@ pub struct Model {
     sample_axis: bool,
     signature: Signature,
     outputs: Vec<String>,
+    /// The tree ensemble that it is, or why it is none.
+    trees: std::result::Result<Trees, String>,
 }
 
 impl Model {
@@ -60,9 +63,15 @@ impl Model {
         let nothing =
             Output { name: String::new(), kind: OutputKind::Value, size: 0, classes: Vec::new(), labels: Vec::new() };
         let signature = Signature { task: Task::Classification, inputs, output: nothing };
-        let mut model = Self { plan, batch, shapes, sample_axis, signature, outputs };
+        let mut model = Self { plan, batch, shapes, sample_axis, signature, outputs, trees: Err(String::new()) };
         model.settle(graph, declared)?;
+        model.trees = Trees::of(graph, &model.plan, &model.signature);
         Ok(model)
+    }
+
+    /// The tree ensemble that it is, or why it is none.
+    pub fn trees(&self) -> std::result::Result<&Trees, &str> {
+        self.trees.as_ref().map_err(String::as_str)
     }
 
     /// The signature in effect.

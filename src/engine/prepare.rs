@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ndarray::ArrayD;
 
+use super::mask::mask;
 use super::resize;
 use super::signature::{Input, Layout, OutputKind, Signature};
 use crate::data::{Case, Class, Expected, Value, picture};
@@ -20,6 +21,8 @@ pub struct Prepared {
     /// By the graph's names, one row each: axis 0 has length 1. Pictures read as 8-bit stay uint8 (value / 255).
     pub inputs: Tensors,
     pub answer: Answer,
+    /// By pixel of the probed picture, or by value: what shows the object, where the case says so.
+    pub mask: Option<Vec<bool>>,
 }
 
 /// The expected answer in the model's terms.
@@ -37,21 +40,24 @@ pub fn prepare(case: &Case, signature: &Signature) -> Result<Prepared> {
     let inside = || {
         let inputs = bind(case, signature)?;
         let answer = answer(&case.expected, signature).map_err(|e| e.under("expected"))?;
-        Ok(Prepared { id: case.id.clone(), inputs, answer })
+        Ok(Prepared { id: case.id.clone(), inputs, answer, mask: mask(case, signature)? })
     };
     inside().map_err(|e: Error| e.under(&format!("cases[{}]", case.id)))
 }
 
 fn bind(case: &Case, signature: &Signature) -> Result<Tensors> {
-    let lone = signature.inputs.len() == 1 && case.inputs.len() == 1;
-    if case.inputs.len() > signature.inputs.len() {
+    let others = case.inputs.len().saturating_sub(1);
+    let given = case.inputs.iter().filter(|(name, _)| !signature.is_mask(name, others));
+    let given: BTreeMap<&str, &Value> = given.map(|(name, value)| (name.as_str(), value)).collect();
+    let lone = signature.inputs.len() == 1 && given.len() == 1;
+    if given.len() > signature.inputs.len() {
         let names: Vec<&str> = signature.inputs.iter().map(|i| i.name.as_str()).collect();
-        let message = format!("{} inputs were found, the model has {}", case.inputs.len(), names.join(", "));
+        let message = format!("{} inputs were found, the model has {}", given.len(), names.join(", "));
         return Err(Error::invalid("inputs", message));
     }
     let mut bound = BTreeMap::new();
     for input in &signature.inputs {
-        let value = if lone { case.inputs.values().next() } else { case.inputs.get(&input.name) };
+        let value = if lone { given.values().next() } else { given.get(input.name.as_str()) };
         let field = format!("inputs.{}", input.name);
         let value = value.ok_or_else(|| Error::invalid(&field, "is missing"))?;
         bound.insert(input.name.clone(), row(value, input).map_err(|e| e.under(&field))?);

@@ -62,6 +62,9 @@ pub struct Input {
     /// Names of the features, of a row or of each step of a sequence; empty where nobody said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
+    /// The words that tokens stand for, in the order of their numbers; empty where nobody said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vocabulary: Vec<String>,
 }
 
 impl Input {

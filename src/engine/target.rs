@@ -9,6 +9,7 @@ use ndarray::{Array2, ArrayD};
 use super::autodiff::{Differentiated, Linearized};
 use super::model::Model;
 use super::signature::{Input, Output, OutputKind};
+use super::trees::Trees;
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Tensor, Tensors};
 
@@ -91,6 +92,11 @@ impl<'a> Target<'a> {
         self.model.signature().probed().grid()
     }
 
+    /// The tree ensemble that the model is, or why it is none.
+    pub fn trees(&self) -> std::result::Result<&'a Trees, &'a str> {
+        self.model.trees()
+    }
+
     /// Whether gradients can be asked for.
     pub fn has_gradient(&self) -> bool {
         self.gradient.is_some()
@@ -118,39 +124,49 @@ impl<'a> Target<'a> {
 
     /// Scores `[rows, classes]`, by the same plan that judges.
     pub fn scores(&self, rows: &[&Row]) -> Result<Array2<f64>> {
-        self.enter(rows)?;
-        rows.iter().for_each(|row| self.ledger.borrow_mut()[row.case].forward += 1);
-        if rows.is_empty() {
+        let cases: Vec<usize> = rows.iter().map(|row| row.case).collect();
+        self.ask(&cases, flat(rows))
+    }
+
+    /// The same of many rows about one case, which lie one after the other.
+    pub fn scores_of(&self, case: usize, rows: Vec<f32>) -> Result<Array2<f64>> {
+        self.ask(&vec![case; rows.len() / self.input().len().max(1)], rows)
+    }
+
+    fn ask(&self, cases: &[usize], values: Vec<f32>) -> Result<Array2<f64>> {
+        self.enter(cases)?;
+        cases.iter().for_each(|case| self.ledger.borrow_mut()[*case].forward += 1);
+        if cases.is_empty() {
             return Ok(Array2::zeros((0, self.classes())));
         }
-        Ok(self.model.scores(&self.inputs(rows)?)?.mapv(f64::from))
+        Ok(self.model.scores(&self.inputs(cases, values)?)?.mapv(f64::from))
     }
 
     /// Scores, and what it takes to pull cotangents back through them. Memory grows with the rows: come with
     /// [`Self::gradient_batch`] at a time.
     pub fn linearize<'t>(&'t self, rows: &[&Row]) -> Result<Local<'t>> {
-        self.enter(rows)?;
+        let cases: Vec<usize> = rows.iter().map(|row| row.case).collect();
+        self.enter(&cases)?;
         let missing = || Error::internal("target", "gradients were asked of a model that was not differentiated");
-        let linearized = self.gradient.ok_or_else(missing)?.linearize(&self.inputs(rows)?)?;
+        let linearized = self.gradient.ok_or_else(missing)?.linearize(&self.inputs(&cases, flat(rows))?)?;
         let output = &self.model.signature().output.name;
         let found = linearized.outputs().get(output).ok_or_else(|| Error::internal("judged output", output))?;
         let shape = found.shape().to_vec();
         let values = found.to_f64();
         let width = values.len() / rows.len().max(1);
         let scores = Array2::from_shape_vec((rows.len(), width), values).map_err(|e| Error::internal("scores", e))?;
-        let cases = rows.iter().map(|row| row.case).collect();
         Ok(Local { target: self, linearized, shape, scores, cases })
     }
 
     /// Refuses where the caller has given up, the time is over, or a case's budget is spent.
-    fn enter(&self, rows: &[&Row]) -> Result<()> {
+    fn enter(&self, cases: &[usize]) -> Result<()> {
         if self.limits.cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
             return Err(Error::Cancelled);
         }
         if self.limits.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(Error::Deadline("probing".to_owned()));
         }
-        match (self.limits.budget, rows.iter().any(|row| !self.affords(row.case))) {
+        match (self.limits.budget, cases.iter().any(|case| !self.affords(*case))) {
             (Some(value), true) => {
                 let what = "the number of queries of a case".to_owned();
                 Err(Error::Exhausted { limit: "query_budget".to_owned(), value, what })
@@ -159,12 +175,13 @@ impl<'a> Target<'a> {
         }
     }
 
-    fn inputs(&self, rows: &[&Row]) -> Result<Tensors> {
+    /// Rows of every input: of the probed one `values`, of the others what the cases have.
+    fn inputs(&self, cases: &[usize], mut values: Vec<f32>) -> Result<Tensors> {
         let mut inputs = Tensors::new();
         for input in &self.model.signature().inputs {
             let tensor = if input.name == self.model.signature().probed().name {
-                let shape: Vec<usize> = std::iter::once(rows.len()).chain(input.shape.iter().copied()).collect();
-                let values = rows.iter().flat_map(|row| row.x.iter().copied()).collect();
+                let shape: Vec<usize> = std::iter::once(cases.len()).chain(input.shape.iter().copied()).collect();
+                let values = std::mem::take(&mut values);
                 let array = ArrayD::from_shape_vec(shape, values).map_err(|e| Error::internal("a probed row", e))?;
                 match input.dtype {
                     DType::F64 => Tensor::F64(array.mapv(f64::from)),
@@ -177,13 +194,20 @@ impl<'a> Target<'a> {
                 }
             } else {
                 let missing = || Error::internal("a probed case", format!("it has no input {}", input.name));
-                let own = |row: &&Row| self.cases[row.case].get(&input.name).cloned().ok_or_else(missing);
-                Tensor::concat(&rows.iter().map(own).collect::<Result<Vec<_>>>()?)?
+                let own = |case: &usize| self.cases[*case].get(&input.name).cloned().ok_or_else(missing);
+                Tensor::concat(&cases.iter().map(own).collect::<Result<Vec<_>>>()?)?
             };
             inputs.insert(input.name.clone(), tensor);
         }
         Ok(inputs)
     }
+}
+
+/// The values of rows one after the other.
+fn flat(rows: &[&Row]) -> Vec<f32> {
+    let mut values = Vec::with_capacity(rows.iter().map(|row| row.x.len()).sum());
+    rows.iter().for_each(|row| values.extend_from_slice(&row.x));
+    values
 }
 
 /// A target around a few rows.

@@ -13,7 +13,8 @@ use super::trace::TraceContext;
 use super::{Lab, results};
 use crate::engine::{Signature, Spent};
 use crate::error::{Error, Result};
-use crate::suite::{BACKGROUND_MAX, Check, Gate, Plan, fits, validate};
+use crate::probe::audit::VALUES_MAX;
+use crate::suite::{BACKGROUND_MAX, Check, Gate, Missing, Plan, fits, validate};
 
 /// The key of a job's last line in its log.
 pub(super) const DONE: u32 = u32::MAX;
@@ -105,12 +106,17 @@ impl Lab {
             given.spec.clone_from(&check.spec);
         }
         let inspected = &model.inspection;
-        let gates = validate(&inspected.signature, &inspected.no_gradient, &suite.summary, &checks, &spec.gates)?;
+        let missing = Missing { gradient: &inspected.no_gradient, trees: &inspected.no_trees };
+        let gates = validate(&inspected.signature, missing, &suite.summary, &checks, &spec.gates)?;
         self.fits_baseline(tenant, &spec, &suite, &gates).await?;
         let background = self.background(tenant, &spec, &inspected.signature, &checks).await?;
         let rows_behind = background.as_ref().map_or(0, |(_, rows)| *rows);
         let all = suite.summary.cases;
         let cases = if spec.limit == 0 { all } else { all.min(spec.limit) };
+        let values = cases.saturating_mul(inspected.signature.probed().len() as u64);
+        if checks.iter().any(Check::wants_survey) {
+            within("audit_values", VALUES_MAX, values, "the number of values of all cases, which audits read at once")?;
+        }
         let costs: Vec<Spent> = checks.iter().map(|check| check.cost(&inspected.signature, rows_behind)).collect();
         let most = costs.iter().map(|cost| rows(*cost)).max().unwrap_or(0);
         let flops_per_case = most.saturating_mul(inspected.flops);

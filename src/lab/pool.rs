@@ -223,8 +223,8 @@ impl Worker {
                 sha256,
             });
         }
-        let Evidence { verdicts, tags, queries, .. } = evidence;
-        let line = ShardLine { verdicts, tags, queries, artifacts };
+        let Evidence { verdicts, tags, audits, queries, .. } = evidence;
+        let line = ShardLine { verdicts, tags, audits, queries, artifacts };
         let appended = engine.log.append(&job.name, lease.shard, &encode(&Line::Shard(line))?).await?;
         if matches!(appended, Appended::Exists(_)) {
             counter!(DUPLICATES).increment(1);
@@ -273,12 +273,14 @@ fn clock(job: &JobRecord, shard: &Shard, time: Duration) -> Result<()> {
 /// The order for a shard.
 pub(super) async fn work(lab: &Lab, job: &JobRecord, shard: &Shard, keep: bool) -> Result<Work> {
     let blobs = &lab.engine().blobs;
-    let wanted = job.spec.checks[shard.check].read()?.takes_background();
+    let check = job.spec.checks[shard.check].read()?;
+    let wanted = check.takes_background();
     let background = match &job.background {
         Some((digest, rows)) if wanted => Some((blobs.local(digest).await?, *rows)),
         _ => None,
     };
     Ok(Work {
+        survey: check.wants_survey().then_some(job.cases),
         background,
         model: blobs.local(&job.model).await?,
         signature: job.signature.clone(),

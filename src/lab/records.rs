@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::trace::TraceContext;
 use crate::engine::{Axis, Differentiability, Graph, Model, Port, Signature, Wish};
 use crate::error::{Error, Result};
-use crate::suite::{Check, Given, Plan, Slicer, Summary, Tags, Verdict, checks};
+use crate::suite::{Audited, Check, Given, Plan, Slicer, Summary, Tags, Verdict, checks};
 
 /// Bytes of a record.
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
@@ -52,6 +52,9 @@ pub struct Inspection {
     /// Why the model has no gradient; empty if it has one.
     #[serde(default)]
     pub no_gradient: String,
+    /// Why the model is not one tree ensemble; empty if it is.
+    #[serde(default = "unasked")]
+    pub no_trees: String,
     /// Nodes that a gradient cannot pass, and those that it passes as if they did not round.
     #[serde(default)]
     pub without_gradient: Vec<String>,
@@ -60,6 +63,11 @@ pub struct Inspection {
     /// Floating-point operations of one sample; 0 where the graph could not be followed.
     #[serde(default)]
     pub flops: u64,
+}
+
+/// Of a model that was uploaded before its trees were of any use.
+fn unasked() -> String {
+    "it was not asked for trees when it was uploaded; upload it again".to_owned()
 }
 
 /// An input or output as the file declares it.
@@ -98,6 +106,7 @@ impl Inspection {
             seconds_per_row: model.pace()?,
             memory: peak_memory(),
             no_gradient,
+            no_trees: model.trees().err().unwrap_or_default().to_owned(),
             without_gradient: missing.iter().map(ToString::to_string).collect(),
             straight_through,
             flops,
@@ -264,6 +273,9 @@ pub struct ShardLine {
     pub verdicts: Vec<Verdict>,
     /// Tags of its cases by position in the suite.
     pub tags: BTreeMap<u64, Tags>,
+    /// What audits found in its cases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audits: Vec<Audited>,
     pub queries: u64,
     pub artifacts: Vec<ArtifactRecord>,
 }

@@ -136,6 +136,7 @@ impl Lab {
         let add = |_, line| {
             if let Line::Shard(line) = line {
                 fold.add(&line.verdicts, &line.tags);
+                fold.add_audits(&line.audits);
             }
             Ok(())
         };

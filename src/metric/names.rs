@@ -14,6 +14,8 @@ pub enum Level {
     Point,
     /// One class at one point: always the slice `class=NAME`.
     Class,
+    /// One feature, or some together, at one point: always the slice `feature=NAME`.
+    Feature,
     /// All points of a check with several.
     Curve,
     /// A corruption at all of its severities, be it one.
@@ -57,7 +59,7 @@ const fn row(
 }
 
 use Better::{Higher, Lower};
-use Level::{Class, Corruption, Curve, Job, Point};
+use Level::{Class, Corruption, Curve, Feature, Job, Point};
 
 const WILSON: &str = "Wilson";
 const STUDENT: &str = "Student";
@@ -191,6 +193,86 @@ pub static METRICS: &[Known] = &[
         STUDENT,
         "features that an anchor's rule speaks of",
     ),
+    row(
+        "infidelity",
+        Point,
+        Lower,
+        Some(Paired::Measure("infidelity")),
+        STUDENT,
+        "how badly attributions foretell what removing values does: 0 always right, 1 no better than nothing",
+    ),
+    row(
+        "sensitivity_max",
+        Point,
+        Lower,
+        Some(Paired::Measure("sensitivity_max")),
+        STUDENT,
+        "largest change of an explanation when the case hardly changes, as a share of its size",
+    ),
+    row(
+        "insertion_auc",
+        Point,
+        Higher,
+        Some(Paired::Measure("insertion_auc")),
+        STUDENT,
+        "mean probability of the class while values come in, the most important first",
+    ),
+    row(
+        "deletion_auc",
+        Point,
+        Lower,
+        Some(Paired::Measure("deletion_auc")),
+        STUDENT,
+        "mean probability of the class while values go, the most important first",
+    ),
+    row(
+        "model_randomisation",
+        Point,
+        Lower,
+        Some(Paired::Measure("model_randomisation")),
+        STUDENT,
+        "rank correlation of an explanation with that of shuffled weights: near 1 it ignores the model",
+    ),
+    row(
+        "pointing_game",
+        Point,
+        Higher,
+        Some(Paired::Measure("pointing_game")),
+        STUDENT,
+        "share of cases whose most important pixel lies in their mask",
+    ),
+    row(
+        "mask_share",
+        Point,
+        Higher,
+        Some(Paired::Measure("mask_share")),
+        STUDENT,
+        "share of positive attribution inside the case's mask",
+    ),
+    row(
+        "protected_share",
+        Point,
+        Lower,
+        Some(Paired::Measure("protected_share")),
+        STUDENT,
+        "share of attribution, whichever way, on protected features",
+    ),
+    row(
+        "agreement",
+        Point,
+        Higher,
+        Some(Paired::Measure("agreement")),
+        STUDENT,
+        "rank correlation of the sizes of attributions with another explainer's",
+    ),
+    row(
+        "top_overlap",
+        Point,
+        Higher,
+        Some(Paired::Measure("top_overlap")),
+        STUDENT,
+        "share of the five most important values that are another explainer's too",
+    ),
     row("attack_success_rate", Point, Lower, None, WILSON, "share of the cases right when clean that are broken"),
     row(
         "queries_mean",
@@ -207,6 +289,38 @@ pub static METRICS: &[Known] = &[
         None,
         "order statistics",
         "median distance of the nearest witness, 0 for cases wrong when clean",
+    ),
+    row(
+        "importance",
+        Feature,
+        Lower,
+        None,
+        STUDENT,
+        "what a metric loses when the feature's values are dealt out anew among the cases",
+    ),
+    row(
+        "effect_range",
+        Feature,
+        Lower,
+        None,
+        STUDENT,
+        "how far the mean answer moves over the values of the feature, from its lowest to its highest",
+    ),
+    row(
+        "mean_attribution",
+        Feature,
+        Lower,
+        None,
+        STUDENT,
+        "mean size of the feature's Shapley value over all cases, in units of the score",
+    ),
+    row(
+        "h_statistic",
+        Feature,
+        Lower,
+        None,
+        DELTA,
+        "Friedman's H: the share of what a pair of features does together that neither does alone",
     ),
     row("precision", Class, Higher, None, WILSON, "share of the cases predicted as a class that are it"),
     row("recall", Class, Higher, None, WILSON, "share of a class's cases that are found"),

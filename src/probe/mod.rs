@@ -5,6 +5,7 @@
 //! in its schema, from which come validation, the catalogue and the command line's help.
 
 pub mod attack;
+pub mod audit;
 pub mod corruption;
 pub mod explainer;
 
@@ -102,7 +103,7 @@ impl Manual {
 }
 
 /// The JSON schema of a probe's parameters, without references.
-pub(crate) fn schema<P: Probe>() -> Schema {
+pub(crate) fn schema<P: JsonSchema>() -> Schema {
     SchemaSettings::default().with(|s| s.inline_subschemas = true).into_generator().into_root_schema_for::<P>()
 }
 
@@ -133,7 +134,8 @@ pub fn manuals() -> impl Iterator<Item = &'static Manual> {
     let attacks = attack::ATTACKS.iter().map(|entry| &entry.manual);
     let corruptions = corruption::CORRUPTIONS.iter().map(|entry| &entry.manual);
     let explainers = explainer::EXPLAINERS.iter().map(|entry| &entry.manual);
-    std::iter::once(&CLEAN).chain(attacks).chain(corruptions).chain(explainers)
+    let audits = audit::AUDITS.iter().map(|entry| &entry.manual);
+    std::iter::once(&CLEAN).chain(attacks).chain(corruptions).chain(explainers).chain(audits)
 }
 
 /// The manual of this name.

@@ -8,6 +8,7 @@ use super::{params, spec};
 use crate::engine::{Layer, Signature, Spent};
 use crate::error::{Error, Result, nearest};
 use crate::probe::attack::{self, Attacker};
+use crate::probe::audit::{self, Auditor};
 use crate::probe::corruption::{self, Corrupter};
 use crate::probe::explainer::{self, Attributor};
 use crate::probe::{Access, Manual, manual, manuals};
@@ -29,6 +30,8 @@ pub(super) struct Point {
     /// `name:key=value` with what differs from the defaults, in the schema's order: the key of the random numbers.
     /// A parameter that a later version adds leaves it as it is.
     pub(super) canonical: String,
+    /// The same without what only asks how good an explanation is: the key of an explanation's random numbers.
+    pub(super) explained: String,
 }
 
 /// What is done to a case before the model is asked.
@@ -37,6 +40,7 @@ pub(super) enum Action {
     Corrupt(Corrupter),
     Attack(Attacker),
     Explain(Attributor),
+    Audit(Auditor),
 }
 
 impl Action {
@@ -46,6 +50,9 @@ impl Action {
         }
         if let Some(entry) = explainer::find(name) {
             return (entry.read)(params).map(Self::Explain);
+        }
+        if let Some(entry) = audit::find(name) {
+            return (entry.read)(params).map(Self::Audit);
         }
         corruption::find(name).map_or(Ok(Self::Nothing), |entry| (entry.read)(params).map(Self::Corrupt))
     }
@@ -57,6 +64,7 @@ impl Action {
             Self::Corrupt(_) => "x_corrupted",
             Self::Attack(_) => "x_adv",
             Self::Explain(_) => "attribution",
+            Self::Audit(_) => "figures",
         }
     }
 }
@@ -77,8 +85,10 @@ impl Check {
         };
         let point = |params: Map<String, Value>| {
             let action = Action::new(name, &params)?;
-            let canonical = spec::write(name, &params::telling(manual, &params));
-            Ok(Point { action, params, canonical })
+            let telling = params::telling(manual, &params);
+            let canonical = spec::write(name, &telling);
+            let own = telling.into_iter().filter(|(key, _)| !explainer::ASKED.contains(&key.as_str()));
+            Ok(Point { action, params, canonical, explained: spec::write(name, &own.collect()) })
         };
         let points = params::points(manual, params)?.into_iter().map(point).collect::<Result<_>>()?;
         let check = Self { spec: text.to_owned(), manual, points };
@@ -100,7 +110,18 @@ impl Check {
 
     /// Whether it takes the gradient of the model.
     pub fn wants_gradient(&self) -> bool {
-        self.manual.accesses.contains(&Access::Gradient)
+        let compares = |point| self.attributor(point).is_some_and(Attributor::compares_gradients);
+        self.manual.accesses.contains(&Access::Gradient) || (0..self.len()).any(compares)
+    }
+
+    /// Whether it asks the model with shuffled weights too.
+    pub fn wants_randomised(&self) -> bool {
+        (0..self.len()).any(|point| self.attributor(point).is_some_and(Attributor::randomises))
+    }
+
+    /// Whether it takes the trees of a tree ensemble.
+    pub fn wants_trees(&self) -> bool {
+        self.manual.accesses.contains(&Access::Weights)
     }
 
     /// Whether reference rows make a difference to it.
@@ -110,8 +131,11 @@ impl Check {
 
     /// Whether it cannot do without reference rows.
     pub fn wants_background(&self, signature: &Signature) -> bool {
-        let attributors = (0..self.len()).filter_map(|point| self.attributor(point));
-        attributors.into_iter().any(|attributor| attributor.wants_background(signature.probed()))
+        self.points.iter().any(|point| match &point.action {
+            Action::Explain(attributor) => attributor.wants_background(signature.probed()),
+            Action::Audit(auditor) => auditor.wants_background,
+            Action::Nothing | Action::Corrupt(_) | Action::Attack(_) => false,
+        })
     }
 
     /// The inner tensor that it differentiates with respect to, beside the input; of all of its points the same.
@@ -127,12 +151,21 @@ impl Check {
             let cost = match &point.action {
                 Action::Attack(attacker) => attacker.cost(signature.output.size as u64),
                 Action::Explain(attributor) => attributor.cost(signature.probed(), background),
+                Action::Audit(auditor) => (auditor.cost)(signature.probed(), background),
                 Action::Nothing | Action::Corrupt(_) => Spent::default(),
             };
             all.forward = all.forward.saturating_add(cost.forward);
             all.gradient = all.gradient.saturating_add(cost.gradient);
         }
         all
+    }
+
+    /// Refuses a model whose probed input or answers its explainers cannot explain.
+    pub fn fits(&self, signature: &Signature) -> Result<()> {
+        let mut attributors = (0..self.len()).filter_map(|point| self.attributor(point));
+        attributors.try_for_each(|explainer| {
+            explainer.fits(signature.probed()).and_then(|()| explainer.answers(&signature.output))
+        })
     }
 
     /// The attack of a point, if it is one.
@@ -143,6 +176,16 @@ impl Check {
     /// The explainer of a point, if it is one.
     pub(super) fn attributor(&self, point: usize) -> Option<&Attributor> {
         if let Action::Explain(attributor) = &self.points[point].action { Some(attributor) } else { None }
+    }
+
+    /// The audit of a point, if it is one.
+    pub(super) fn auditor(&self, point: usize) -> Option<&Auditor> {
+        if let Action::Audit(auditor) = &self.points[point].action { Some(auditor) } else { None }
+    }
+
+    /// Whether it looks at all rows of the suite at once.
+    pub fn wants_survey(&self) -> bool {
+        self.manual.family == "audit"
     }
 
     /// Canonical parameters of a point.

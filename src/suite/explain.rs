@@ -29,17 +29,20 @@ pub(super) fn explain(
         match class(attributor.of(), prepared, clean, signature.output.kind) {
             Ok(class) => {
                 let (id, x) = (prepared.id.clone(), values(&prepared.inputs[&input.name]));
-                cases.push(Case { id, x, class });
+                cases.push(Case { id, x, class, mask: prepared.mask.clone() });
                 inputs.push(&prepared.inputs);
                 places.push((i, clean));
             }
             Err(e) => all[i] = Err(e),
         }
     }
-    let target = Target::new(subject.model, subject.gradient, inputs, Limits::default());
-    let explanations = attributor.explain(&target, &cases, subject.background, seed, &point.canonical)?;
+    let target = Target::new(subject.model, subject.gradient, inputs.clone(), Limits::default());
+    let randomised = subject.randomised.filter(|_| attributor.randomises());
+    let randomised = randomised.map(|(model, gradient)| Target::new(model, gradient, inputs, Limits::default()));
+    let (background, key) = (subject.background, &point.explained);
+    let explanations = attributor.explain(&target, randomised.as_ref(), &cases, background, seed, key)?;
     for (n, (explanation, (i, clean))) in explanations.into_iter().zip(places).enumerate() {
-        let queries = target.spent(n).all();
+        let queries = target.spent(n).all() + randomised.as_ref().map_or(0, |target| target.spent(n).all());
         let Explanation { attribution, residual, .. } = &explanation;
         if !residual.is_finite() || attribution.iter().any(|a| !a.is_finite()) {
             all[i] = Err(Error::invalid("", "the explanation is not finite"));
@@ -83,52 +86,63 @@ fn class(of: Of, prepared: &Prepared, clean: &[f32], kind: OutputKind) -> Result
 
 #[allow(clippy::cast_precision_loss)]
 fn measures(explanation: &Explanation, queries: u64) -> BTreeMap<String, f64> {
-    let Explanation { residual, relative, extra, .. } = explanation;
-    let all = [("residual", residual.abs()), ("residual_relative", *relative), (QUERIES, queries as f64)];
-    all.into_iter().chain(extra.iter().copied()).map(|(name, value)| (name.to_owned(), value)).collect()
+    let Explanation { residual, relative, measures, .. } = explanation;
+    let own = [("residual", residual.abs()), ("residual_relative", *relative), (QUERIES, queries as f64)];
+    let all = own.into_iter().chain(measures.iter().map(|(name, value)| (*name, *value)));
+    all.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The measure that says that a case was explained.
 const QUERIES: &str = "explanation_queries";
 
-/// Metrics that are means over cases, and the measures that they are the means of.
-const MEANS: [(&str, &str); 8] = [
-    ("residual", "residual"),
-    ("residual_relative", "residual_relative"),
+/// Explained cases at a point.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Explained {
+    /// Measures by name.
+    moments: BTreeMap<&'static str, Moments>,
+}
+
+/// Metrics of what only some explainers give, and their measures.
+const OWN: [(&str, &str); 6] = [
+    (FOUND, "found"),
     ("changed_mean", "changed"),
     ("distance_mean", "counterfactual_distance"),
     ("anchor_precision", "anchor_precision"),
     ("anchor_coverage", "anchor_coverage"),
     ("anchor_size", "anchor_size"),
-    ("queries_mean", QUERIES),
 ];
 
-/// Explained cases at a point.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Explained {
-    means: [Moments; MEANS.len()],
-    /// Cases with a counterfactual, of those for which one was looked for.
-    found: u64,
-    sought: u64,
+/// The metric that is a share of cases.
+const FOUND: &str = "counterfactual_rate";
+
+/// A mean over cases; of yes and no, a share of them.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+fn figure(name: &str, moments: &Moments) -> Figure {
+    if name != FOUND {
+        return moments.figure();
+    }
+    rate((moments.mean() * moments.n() as f64).round() as u64, moments.n())
+}
+
+/// Metrics of an explainer, with the measures that they are means of.
+fn metrics() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let own = ["residual", "residual_relative"].into_iter().chain(explainer::MEASURES);
+    own.map(|name| (name, name)).chain(OWN).chain([("queries_mean", QUERIES)])
 }
 
 impl Explained {
     pub(super) fn add(&mut self, verdict: &Verdict) {
-        let measure = |name: &str| verdict.measures.get(name).copied();
-        for (moments, (_, name)) in self.means.iter_mut().zip(MEANS) {
-            measure(name).into_iter().for_each(|value| moments.add(value));
+        if !verdict.measures.contains_key(QUERIES) {
+            return;
         }
-        if let Some(found) = measure("found") {
-            self.found += u64::from(found > 0.5);
-            self.sought += 1;
+        for (_, measure) in metrics() {
+            let value = verdict.measures.get(measure);
+            value.into_iter().for_each(|value| self.moments.entry(measure).or_default().add(*value));
         }
     }
 
     /// Figures by name.
-    pub(super) fn figures(&self) -> Vec<(&'static str, Option<Figure>)> {
-        let means = MEANS.iter().zip(&self.means);
-        let means = means.map(|((name, _), moments)| (*name, (moments.n() > 0).then(|| moments.figure())));
-        let found = (self.sought > 0).then(|| rate(self.found, self.sought));
-        std::iter::once(("counterfactual_rate", found)).chain(means).collect()
+    pub(super) fn figures(&self) -> impl Iterator<Item = (&'static str, Option<Figure>)> {
+        metrics().map(|(name, measure)| (name, self.moments.get(measure).map(|moments| figure(name, moments))))
     }
 }

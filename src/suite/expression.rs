@@ -34,12 +34,15 @@ pub(super) fn parse(text: &str, checks: &[Check]) -> Result<Gate> {
     let bound = bound(body[at + 2..].trim())?;
     let (name, metric, slice) = sides(left)?;
     let metric = metric_of(metric)?;
-    if !slice.is_empty() && !matches!(metric.level, Level::Point | Level::Class) {
+    if !slice.is_empty() && !matches!(metric.level, Level::Point | Level::Class | Level::Feature) {
         return refuse(format!("`{}` has no slices", metric.name));
     }
     if metric.level == Level::Class && !slice.starts_with("class=") {
         let advice = format!("write `{}[class=NAME]`, or `{}_macro`", metric.name, metric.name);
         return refuse(format!("`{}` is of one class; {advice}", metric.name));
+    }
+    if metric.level == Level::Feature && !slice.starts_with("feature=") {
+        return refuse(format!("`{0}` is of one feature; write `{0}[feature=NAME]`", metric.name));
     }
     let (place, points) = find(name, metric, checks)?;
     if matches!(bound, Bound::Baseline(_)) {

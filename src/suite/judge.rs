@@ -3,6 +3,7 @@
 use super::attack::Attacked;
 use super::verdict::{Outcome, Verdict};
 use crate::engine::{Answer, OutputKind};
+use crate::metric::Likelihood;
 use crate::tensor::{Norm, argmax};
 
 /// Judges a case by the model's `scores`; `clean` are its scores before the probe.
@@ -23,7 +24,7 @@ pub fn judge(answer: &Answer, clean: &[f32], scores: &[f32], kind: OutputKind, v
     let predicted = argmax(scores);
     verdict.predicted = Some(predicted as f64);
     verdict.predicted_clean = Some(argmax(clean) as f64);
-    let probabilities = Probabilities::new(scores, kind);
+    let probabilities = Likelihood::new(scores, kind == OutputKind::Probabilities);
     let mut measure = |name: &str, value: f64| verdict.measures.insert(name.to_owned(), value);
     measure("confidence", probabilities.of(predicted));
     let Answer::Classes(right) = answer else {
@@ -36,7 +37,7 @@ pub fn judge(answer: &Answer, clean: &[f32], scores: &[f32], kind: OutputKind, v
         measure("brier", probabilities.brier(*label));
     }
     if scores.len() > 5 {
-        let top5 = right.iter().any(|&class| rank(scores, class) < 5);
+        let top5 = right.iter().any(|&class| probabilities.rank(class) < 5);
         measure("top5", f64::from(u8::from(top5)));
     }
     verdict.label = right.first().map(|l| *l as f64);
@@ -99,43 +100,6 @@ fn judge_value(answer: &Answer, clean: &[f32], value: f64, verdict: &mut Verdict
         verdict.reason = "a value has no right or wrong".to_owned();
     } else {
         verdict.reason = "no answer is expected".to_owned();
-    }
-}
-
-/// Number of classes that stand before `class`; ties go to the lower index.
-fn rank(scores: &[f32], class: usize) -> usize {
-    scores.iter().enumerate().filter(|&(i, s)| *s > scores[class] || (*s == scores[class] && i < class)).count()
-}
-
-/// What a classifier says of each class.
-struct Probabilities<'a> {
-    scores: &'a [f32],
-    /// Of logits: the largest, and the logarithm of the sum of exponentials of what the others lie below it.
-    logits: Option<(f64, f64)>,
-}
-
-impl<'a> Probabilities<'a> {
-    fn new(scores: &'a [f32], kind: OutputKind) -> Self {
-        let top = f64::from(scores[argmax(scores)]);
-        let sum = || scores.iter().map(|s| (f64::from(*s) - top).exp()).sum::<f64>();
-        Self { scores, logits: (kind != OutputKind::Probabilities).then(|| (top, sum().ln())) }
-    }
-
-    fn of(&self, class: usize) -> f64 {
-        let score = f64::from(self.scores[class]);
-        self.logits.map_or(score, |(top, sum)| (score - top - sum).exp())
-    }
-
-    /// -ln p. Probabilities below the float's spacing at 1 count as that, as in scikit-learn's `log_loss`; logits need
-    /// no such bound.
-    fn nll(&self, class: usize) -> f64 {
-        let score = f64::from(self.scores[class]);
-        self.logits.map_or_else(|| -score.max(f64::EPSILON).ln(), |(top, sum)| sum - (score - top))
-    }
-
-    fn brier(&self, label: usize) -> f64 {
-        let miss = |class: usize| self.of(class) - f64::from(u8::from(class == label));
-        (0..self.scores.len()).map(|class| miss(class).powi(2)).sum()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Floor 3: checks as a job asks for them; planning, running and judging; the report as a fold over verdicts.
 
 mod attack;
+mod audit;
 mod check;
 mod compare;
 mod corrupt;
@@ -25,6 +26,7 @@ mod tally;
 mod validate;
 mod verdict;
 
+pub use audit::Survey;
 pub use check::{Check, title};
 pub use compare::{Comparison, Flips, Overlap, Row, compare};
 pub use corruption_error::corruption_errors;
@@ -41,5 +43,5 @@ pub use slices::{Census, Slicer};
 pub use spec::write as write_spec;
 pub use summary::{Answers, Arrays, Summary};
 pub use tally::{Cell, ConfusionMatrix};
-pub use validate::{Given, checks, fits, validate};
-pub use verdict::{Evidence, Outcome, Tags, Verdict};
+pub use validate::{Given, Missing, checks, fits, validate};
+pub use verdict::{Audited, Evidence, Outcome, Tags, Verdict};

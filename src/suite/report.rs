@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::audit::Collected;
 use super::check::Check;
 use super::corruption_error;
 use super::finding::{self, Finding};
@@ -14,8 +15,9 @@ use super::paired;
 use super::sheet::{Sheet, Wanted};
 use super::slices::Slicer;
 use super::tally::{ConfusionMatrix, Part, Tally};
-use super::verdict::{Tags, Verdict};
+use super::verdict::{Audited, Tags, Verdict};
 use crate::metric::{Figure, Level, Paired, wilson};
+use crate::probe::audit::Curve;
 
 /// A figure with its 95 % interval.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -63,6 +65,9 @@ pub struct CheckReport {
     pub metrics: Vec<Metric>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confusion: Option<ConfusionMatrix>,
+    /// Of audits that follow the answer over the values of features.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub curves: Vec<Curve>,
     #[serde(skip)]
     pub place: Place,
 }
@@ -75,7 +80,7 @@ impl CheckReport {
             Place::Curve(c) => (checks[c].spec.clone(), checks[c].manual.name, checks[c].all_params()),
             Place::Job => ("all".to_owned(), "all", Map::new()),
         };
-        Self { check, name, params, metrics, confusion: None, place }
+        Self { check, name, params, metrics, confusion: None, curves: Vec::new(), place }
     }
 }
 
@@ -136,6 +141,8 @@ pub struct Fold<'a> {
     scope: Scope<'a>,
     points: Vec<Vec<(Tally, Vec<Part>)>>,
     sheet: Sheet,
+    /// By check and point.
+    audits: BTreeMap<(u32, u32), Collected>,
     counts: BTreeMap<&'static str, u64>,
 }
 
@@ -146,6 +153,7 @@ impl<'a> Fold<'a> {
         Self {
             points: scope.checks.iter().map(|c| vec![point.clone(); c.len()]).collect(),
             sheet: Sheet::of(scope.wanted()),
+            audits: BTreeMap::new(),
             counts: BTreeMap::new(),
             scope,
         }
@@ -155,6 +163,13 @@ impl<'a> Fold<'a> {
     pub fn add(&mut self, verdicts: &[Verdict], tags: &BTreeMap<u64, Tags>) {
         for verdict in verdicts {
             self.add_one(verdict, tags.get(&verdict.index));
+        }
+    }
+
+    /// Takes in what audits found in the cases of a shard.
+    pub fn add_audits(&mut self, audits: &[Audited]) {
+        for audited in audits {
+            self.audits.entry((audited.check, audited.point)).or_default().add(audited);
         }
     }
 
@@ -205,7 +220,7 @@ impl<'a> Fold<'a> {
 
     fn findings(&self) -> Vec<Finding> {
         let checks = || self.scope.checks.iter().zip(&self.points);
-        let judged = checks().filter(|(check, _)| check.manual.family != "explainer");
+        let judged = checks().filter(|(check, _)| !matches!(check.manual.family, "explainer" | "audit"));
         let weak = judged.flat_map(|(check, points)| finding::weak_slices(check, points, self.scope.slices));
         let mut attacked = Vec::new();
         for (check, points) in checks().filter(|(check, _)| check.manual.family == "attack") {
@@ -222,6 +237,11 @@ impl<'a> Fold<'a> {
         let place = Place::Point(check, point);
         if self.scope.checks[check].manual.family == "explainer" {
             return CheckReport::new(self.scope.checks, place, tally.explanations());
+        }
+        if let Some(auditor) = self.scope.checks[check].auditor(point) {
+            let key = (u32::try_from(check).unwrap_or(u32::MAX), u32::try_from(point).unwrap_or(u32::MAX));
+            let (metrics, curves) = self.audits.get(&key).map(|found| found.report(auditor)).unwrap_or_default();
+            return CheckReport { curves, ..CheckReport::new(self.scope.checks, place, metrics) };
         }
         let mut metrics = tally.metrics(self.scope.classes, &wanted);
         let slices = self.scope.slices.names();
@@ -255,6 +275,6 @@ pub(super) fn place(level: Level, check: usize, points: usize) -> Place {
         Level::Job => Place::Job,
         Level::Curve => Place::Curve(check),
         Level::Corruption if points > 1 => Place::Curve(check),
-        Level::Corruption | Level::Point | Level::Class => Place::Point(check, 0),
+        Level::Corruption | Level::Point | Level::Class | Level::Feature => Place::Point(check, 0),
     }
 }

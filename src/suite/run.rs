@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use ndarray::Array2;
 
 use super::attack::{Attacked, attack};
+use super::audit::{Survey, audit};
 use super::check::{Action, Check, Point};
 use super::corrupt::corrupt;
 use super::explain::explain;
 use super::judge::{judge, judge_attack};
-use super::verdict::{Evidence, Tags, Verdict};
+use super::verdict::{Audited, Evidence, Tags, Verdict};
 use crate::data::Case;
 use crate::engine::{Differentiated, Model, Prepared, prepare};
 use crate::error::{Error, Result};
@@ -23,6 +24,17 @@ pub struct Subject<'a> {
     pub gradient: Option<&'a Differentiated>,
     /// Rows of the probed input that stand for values that are not there, see [`background`].
     pub background: &'a [Vec<f32>],
+    /// All cases of the job, for checks that look at them together ([`Check::wants_survey`]).
+    pub survey: Option<&'a Survey>,
+    /// The model with shuffled weights and its gradient, for checks that want it ([`Check::wants_randomised`]).
+    pub randomised: Option<(&'a Model, Option<&'a Differentiated>)>,
+}
+
+impl<'a> Subject<'a> {
+    /// A model, and nothing of what some checks want beside it.
+    pub fn new(model: &'a Model) -> Self {
+        Self { model, gradient: None, background: &[], survey: None, randomised: None }
+    }
 }
 
 /// Cases in probe space with the model's clean scores, shared by all checks on them.
@@ -48,6 +60,11 @@ impl Chunk {
         let mut scores = predict(model, &sound)?.into_iter();
         let clean = prepared.iter().map(|case| case.as_ref().ok().and_then(|_| scores.next())).collect();
         Ok(Self { first, ids, tags, prepared, clean })
+    }
+
+    /// The position of a case in the suite.
+    pub(super) fn position(&self, case: usize) -> u64 {
+        self.first + case as u64
     }
 
     /// Number of cases.
@@ -87,8 +104,18 @@ pub fn run(
     keep: bool,
 ) -> Result<Evidence> {
     let model = subject.model;
-    let mut points = check.points.iter().map(|point| probe(subject, chunk, point, seed)).collect::<Result<Vec<_>>>()?;
     let mut evidence = Evidence { tags: chunk.tags.clone(), ..Evidence::default() };
+    let mut points = Vec::new();
+    for (number, point) in (0..).zip(&check.points) {
+        points.push(match &point.action {
+            Action::Audit(auditor) => {
+                let (rows, audited) = audit(subject, chunk, point, auditor, seed)?;
+                evidence.audits.push(Audited { check: position, point: number, ..audited });
+                rows
+            }
+            _ => probe(subject, chunk, point, seed)?,
+        });
+    }
     let mut kept: BTreeMap<&str, Vec<Option<Tensor>>> = BTreeMap::new();
     for (i, id) in chunk.ids.iter().enumerate() {
         for (number, rows) in points.iter_mut().enumerate() {
@@ -144,7 +171,7 @@ fn probe(subject: &Subject<'_>, chunk: &Chunk, point: &Point, seed: u64) -> Resu
     let model = subject.model;
     let input = model.signature().probed();
     let corrupter = match &point.action {
-        Action::Nothing => return as_they_are(chunk),
+        Action::Nothing | Action::Audit(_) => return as_they_are(chunk),
         Action::Attack(attacker) => return attack(subject, chunk, point, attacker, seed),
         Action::Explain(attributor) => return explain(subject, chunk, point, attributor, seed),
         Action::Corrupt(corrupter) => corrupter,

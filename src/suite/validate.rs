@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::check::Check;
 use super::corrupt;
 use super::gate::Gate;
+use super::report::Place;
 use super::summary::{Arrays, Summary};
 use crate::engine::{Input, OutputKind, Signature};
 use crate::error::{Error, Result, Violations, nearest};
@@ -21,6 +22,15 @@ const SLICES_NAMED: usize = 22;
 
 /// A check as a request gives it: SPEC, name and parameters, of which the first or the others may be left out.
 pub type Given = (String, String, Option<Map<String, Value>>);
+
+/// What a model does not show, and why; empty if it does.
+#[derive(Clone, Copy)]
+pub struct Missing<'a> {
+    /// Its gradient.
+    pub gradient: &'a str,
+    /// The trees of an ensemble.
+    pub trees: &'a str,
+}
 
 /// Reads the checks of a request. Violations name `checks[i]...`.
 pub fn checks(given: &[Given]) -> Result<Vec<Check>> {
@@ -52,10 +62,10 @@ pub fn checks(given: &[Given]) -> Result<Vec<Check>> {
 
 /// Refuses a job whose suite, checks or gates do not fit the model; all violations at once.
 ///
-/// `no_gradient` says why the model has no gradient; empty if it has one.
+/// `missing` says what the model does not show.
 pub fn validate(
     signature: &Signature,
-    no_gradient: &str,
+    missing: Missing<'_>,
     summary: &Summary,
     checks: &[Check],
     gates: &[String],
@@ -66,7 +76,7 @@ pub fn validate(
     let probed = signature.probed();
     for (i, check) in checks.iter().enumerate() {
         violations.catch(input_fits(check, probed, i))?;
-        violations.catch(accesses_fit(check, signature, no_gradient, i))?;
+        violations.catch(accesses_fit(check, signature, missing, i))?;
         if check.manual.kinds.contains(&Kind::Picture) && probed.is_image() && probed.range.is_none() {
             let unit = bound(signature, summary, probed).and_then(|arrays| within(arrays, probed, [0.0, 1.0]));
             let advice = "; without a declared range a corruption takes pictures to be in [0, 1]";
@@ -75,7 +85,7 @@ pub fn validate(
     }
     let mut read = Vec::new();
     for (i, gate) in gates.iter().enumerate() {
-        let gate = Gate::parse(gate, checks).and_then(|gate| sliced(&gate, signature, summary).map(|()| gate));
+        let gate = Gate::parse(gate, checks).and_then(|gate| sliced(&gate, checks, signature, summary).map(|()| gate));
         read.extend(violations.catch(gate.map_err(|e| e.under(&format!("gates[{i}]"))))?);
     }
     violations.finish()?;
@@ -94,11 +104,13 @@ pub fn fits(signature: &Signature, summary: &Summary) -> Result<()> {
 }
 
 /// Refuses a gate on a part of the suite that there is not, which nothing would ever decide.
-fn sliced(gate: &Gate, signature: &Signature, summary: &Summary) -> Result<()> {
+fn sliced(gate: &Gate, checks: &[Check], signature: &Signature, summary: &Summary) -> Result<()> {
     let (slice, output) = (gate.slice(), &signature.output);
     let names = if gate.metric().level == Level::Class {
         let name = |class: usize| output.classes.get(class).cloned().unwrap_or_else(|| class.to_string());
         (0..output.size).map(|class| format!("class={}", name(class))).collect()
+    } else if gate.metric().level == Level::Feature {
+        return part_of(gate, checks, signature);
     } else {
         summary.slices.names()
     };
@@ -116,6 +128,24 @@ fn sliced(gate: &Gate, signature: &Signature, summary: &Summary) -> Result<()> {
         (_, 0) => format!("its cases have the tags {}", tags.into_iter().collect::<Vec<_>>().join(", ")),
     };
     Err(Error::invalid("", format!("the suite has no slice `{slice}`; {known}")))
+}
+
+/// Refuses a gate on a feature that its check does not look at.
+fn part_of(gate: &Gate, checks: &[Check], signature: &Signature) -> Result<()> {
+    let Place::Point(check, point) = gate.place else { return Ok(()) };
+    let metric = gate.metric().name;
+    let Some(auditor) = checks[check].auditor(point) else {
+        return Err(Error::invalid("", format!("{} has no `{metric}`, which is of audits", checks[check].manual.name)));
+    };
+    // Features that there are not are the check's own mistake.
+    let parts = (auditor.parts)(signature.probed()).unwrap_or_default();
+    let wanted = gate.slice().strip_prefix("feature=").unwrap_or_default();
+    if parts.is_empty() || parts.iter().any(|part| part == wanted) {
+        return Ok(());
+    }
+    let hint = nearest(wanted, parts.iter().map(String::as_str));
+    let hint = hint.map_or_else(|| format!("it has {}", parts.join(", ")), |near| format!("did you mean {near}?"));
+    Err(Error::invalid("", format!("{} has no feature `{wanted}`; {hint}", checks[check].spec)))
 }
 
 /// Refuses a check on an input that is not of a kind that its probe takes.
@@ -136,13 +166,17 @@ fn input_fits(check: &Check, probed: &Input, index: usize) -> Result<()> {
 }
 
 /// Refuses a check that wants more of the model than it shows, and an attack on what is no classifier.
-fn accesses_fit(check: &Check, signature: &Signature, no_gradient: &str, index: usize) -> Result<()> {
+fn accesses_fit(check: &Check, signature: &Signature, missing: Missing<'_>, index: usize) -> Result<()> {
     let (name, output) = (check.manual.name, &signature.output);
     let refuse = |message: String| Err(Error::invalid(format!("checks[{index}].name"), message));
-    if check.wants_gradient() && !no_gradient.is_empty() {
+    if check.wants_gradient() && !missing.gradient.is_empty() {
+        let why = missing.gradient;
         return refuse(format!(
-            "{name} wants gradients; {no_gradient}; probes of scores, such as square and occlusion, still run"
+            "{name} wants gradients; {why}; probes of scores, such as square and occlusion, still run"
         ));
+    }
+    if check.wants_trees() && !missing.trees.is_empty() {
+        return refuse(format!("{name} wants a model that is one tree ensemble; {}", missing.trees));
     }
     if check.manual.family == "attack" && output.kind == OutputKind::Value {
         return refuse(format!("{name} wants a classifier, the model gives a value"));
@@ -155,10 +189,11 @@ fn accesses_fit(check: &Check, signature: &Signature, no_gradient: &str, index: 
     let explained =
         classes.filter_map(|attributor| if let Of::Class(class) = attributor.of() { Some(class) } else { None });
     let goals = (0..check.len()).filter_map(|point| Some(check.attacker(point)?.threat.goal));
-    for attributor in (0..check.len()).filter_map(|point| check.attributor(point)) {
-        let fits = attributor.fits(signature.probed()).and_then(|()| attributor.answers(output));
+    for auditor in (0..check.len()).filter_map(|point| check.auditor(point)) {
+        let fits = (auditor.parts)(signature.probed()).and_then(|_| (auditor.fits)(output));
         fits.map_err(|e| e.under(&format!("checks[{index}]")))?;
     }
+    check.fits(signature).map_err(|e| e.under(&format!("checks[{index}]")))?;
     let aimed = goals.filter_map(|goal| if let Goal::Class(class) = goal { Some(class) } else { None });
     if let Some(class) = aimed.chain(explained).find(|class| *class >= output.size) {
         let message = format!("class {class} was found, the model has classes 0 to {}", output.size - 1);
@@ -169,9 +204,11 @@ fn accesses_fit(check: &Check, signature: &Signature, no_gradient: &str, index: 
 
 /// The suite's arrays for an input: by name, or the lone one.
 fn bound<'a>(signature: &Signature, summary: &'a Summary, input: &Input) -> Result<&'a Arrays> {
-    let lone = signature.inputs.len() == 1 && summary.inputs.len() == 1;
-    let arrays = if lone { summary.inputs.values().next() } else { summary.inputs.get(&input.name) };
-    arrays.ok_or_else(|| {
+    let others = summary.inputs.len().saturating_sub(1);
+    let mut inputs = summary.inputs.iter().filter(|(name, _)| !signature.is_mask(name, others));
+    let lone = signature.inputs.len() == 1 && inputs.clone().count() == 1;
+    let arrays = if lone { inputs.next() } else { inputs.find(|(name, _)| **name == input.name) };
+    arrays.map(|(_, arrays)| arrays).ok_or_else(|| {
         let found: Vec<&str> = summary.inputs.keys().map(String::as_str).collect();
         Error::invalid("", format!("the model wants it, the suite has {}", found.join(", ")))
     })

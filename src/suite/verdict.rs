@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Tag;
+use crate::probe::audit::Frame;
 use crate::tensor::Tensor;
 
 /// Properties of a case by which results are sliced.
@@ -95,6 +96,20 @@ pub struct Evidence {
     /// Arrays by name, a row for each verdict (`x`: for each case), kept if the job asks for artifacts. Rows of cases
     /// that failed are zeros, or NaN.
     pub arrays: BTreeMap<String, Tensor>,
+    /// What audits found in its cases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audits: Vec<Audited>,
     /// Rows that went through the model.
     pub queries: u64,
+}
+
+/// What an audit found in the cases of a shard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Audited {
+    pub check: u32,
+    pub point: u32,
+    /// What the figures are of; in all shards of a job the same.
+    pub frame: Frame,
+    /// Figures by the position of the case in the suite; cases that failed are left out.
+    pub figures: BTreeMap<u64, Vec<f64>>,
 }

@@ -44,6 +44,16 @@ impl Rng {
         ((u128::from(self.bits()) * n as u128) >> 64) as usize
     }
 
+    /// The numbers below `n` in a random order, all orders alike (Fisher and Yates).
+    pub fn order(&mut self, n: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..n).collect();
+        for i in 0..n {
+            let other = i + self.below(n - i);
+            order.swap(i, other);
+        }
+        order
+    }
+
     /// Standard normal by the ziggurat method (Marsaglia and Tsang, 2000).
     pub fn normal(&mut self) -> f64 {
         StandardNormal.sample(&mut self.0)

@@ -31,7 +31,7 @@ fn main() -> Result<()> {
     let chunks = Mutex::new((0..plan.len()).filter_map(|i| plan.shard(i)));
     // The lock is held for as long as it takes to draw one, not while it is worked on.
     let draw = || chunks.lock().map(|mut left| left.next()).map_err(|e| Error::internal("chunks", e));
-    let subject = Subject { model: &model, gradient: None, background: &[] };
+    let subject = Subject::new(&model);
     let work = || -> Result<usize> {
         let mut verdicts = 0;
         while let Some(shard) = draw()? {

@@ -32,7 +32,7 @@ impl Pair {
     }
 
     fn subject(&self) -> Subject<'_> {
-        Subject { model: &self.model, gradient: self.gradient.as_ref(), background: &[] }
+        Subject { gradient: self.gradient.as_ref(), ..Subject::new(&self.model) }
     }
 
     fn attack(&self, cases: &[Case], spec: &str, seed: u64) -> Evidence {

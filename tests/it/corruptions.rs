@@ -96,6 +96,7 @@ fn photographs(folder: &Path, every: usize) -> Vec<Pixels> {
         geometry: vec![Geometry::Resize(resize), Geometry::Crop(Crop { center: 224 })],
         preprocess: Vec::new(),
         features: Vec::new(),
+        vocabulary: Vec::new(),
     };
     let output =
         Output { name: String::new(), kind: OutputKind::Logits, size: 1000, classes: Vec::new(), labels: Vec::new() };

@@ -53,7 +53,7 @@ impl Table {
             tags: BTreeMap::new(),
         };
         let cases: Vec<Case> = cases.iter().enumerate().map(case).collect();
-        let subject = Subject { model: &self.model, gradient: None, background: &self.background };
+        let subject = Subject { background: &self.background, ..Subject::new(&self.model) };
         let chunk = Chunk::new(&self.model, &cases, 0).unwrap();
         run(&subject, &chunk, &Check::parse(spec).unwrap(), 0, 0, true).unwrap()
     }

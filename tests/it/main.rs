@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attacks;
+mod audits;
 mod cli;
 mod completions;
 mod corpus;
@@ -18,6 +19,7 @@ mod gradients;
 mod metrics;
 mod models;
 mod pictures;
+mod quality;
 mod readers;
 mod readme;
 mod refusals;
@@ -30,5 +32,6 @@ mod suite_file;
 mod tags;
 mod telemetry;
 mod tidy;
+mod tree_shap;
 mod upload;
 mod zoo;

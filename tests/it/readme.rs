@@ -4,15 +4,30 @@ use std::fmt::Write;
 use std::fs;
 
 use assay::metric::METRICS;
-use assay::probe::manuals;
+use assay::probe::{Manual, manuals};
 
 fn probes() -> String {
     let mut table = "| probe | takes | what it does |\n|---|---|---|\n".to_owned();
-    for manual in manuals().filter(|m| m.family != "clean") {
-        let kinds: Vec<String> = manual.kinds.iter().map(|kind| format!("{kind:?}").to_lowercase()).collect();
-        writeln!(table, "| `{}` | {} | {} |", manual.name, kinds.join(", "), manual.summary()).unwrap();
+    for manual in manuals().filter(|m| matches!(m.family, "attack" | "corruption")) {
+        writeln!(table, "| `{}` | {} | {} |", manual.name, kinds(manual), manual.summary()).unwrap();
     }
     table
+}
+
+fn explainers() -> String {
+    let mut table =
+        "| explainer | takes | from the model | queries of a case | what it does |\n|---|---|---|---|---|\n".to_owned();
+    for manual in manuals().filter(|m| matches!(m.family, "explainer" | "audit")) {
+        let accesses: Vec<String> = manual.accesses.iter().map(|access| format!("{access:?}").to_lowercase()).collect();
+        let audit = if manual.family == "audit" { "Audit. " } else { "" };
+        let (name, kinds, accesses) = (manual.name, kinds(manual), accesses.join(", "));
+        writeln!(table, "| `{name}` | {kinds} | {accesses} | {} | {audit}{} |", manual.cost, manual.summary()).unwrap();
+    }
+    table
+}
+
+fn kinds(manual: &Manual) -> String {
+    manual.kinds.iter().map(|kind| format!("{kind:?}").to_lowercase()).collect::<Vec<_>>().join(", ")
 }
 
 fn metrics() -> String {
@@ -27,7 +42,7 @@ fn metrics() -> String {
 fn tables_are_those_of_the_registries() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
     let mut text = fs::read_to_string(path).unwrap();
-    for (name, table) in [("probes", probes()), ("metrics", metrics())] {
+    for (name, table) in [("probes", probes()), ("explainers", explainers()), ("metrics", metrics())] {
         let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
         let start = text.find(&begin).unwrap() + begin.len();
         let stop = text.find(&end).unwrap();

@@ -1,6 +1,7 @@
 //! A tree ensemble as plain data, whatever operator it came in; checked once, trusted after.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use anyhow::{bail, ensure};
 use tract_onnx::tract_hir::internal::{TractResult, anyhow};
@@ -35,6 +36,16 @@ pub(crate) struct Tree {
     pub(crate) depth: u32,
 }
 
+/// An ensemble whose trees are added up.
+#[derive(Clone, Debug)]
+pub(crate) struct Sum {
+    pub(crate) ensemble: Arc<Ensemble>,
+    /// What a leaf's weight counts: 1, or one tree's share of a mean.
+    pub(crate) factor: f64,
+    /// The target whose value stands for both of two classes, for the second one as it is.
+    pub(crate) folded: Option<u32>,
+}
+
 /// A node; a leaf is its own child on both sides.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node {
@@ -58,9 +69,18 @@ pub(crate) struct Weight {
 impl Node {
     /// x <= threshold (or = threshold), without a branch.
     #[allow(clippy::float_cmp)]
-    fn goes_left(&self, x: f64) -> bool {
+    pub(crate) fn goes_left(&self, x: f64) -> bool {
         let ordered = (x <= self.threshold) & (!self.equal | (x == self.threshold));
         ordered | (self.nan_left & x.is_nan())
+    }
+
+    /// Whether the node, which stands at `own`, is a leaf.
+    pub(crate) fn is_leaf(&self, own: u32) -> bool {
+        self.left == own && self.right == own
+    }
+
+    pub(crate) fn child(&self, left: bool) -> u32 {
+        if left { self.left } else { self.right }
     }
 }
 

@@ -2,7 +2,7 @@
 //! text leaves much open). Operators with a gradient become tract's own arithmetic, the others are one [`Own`] each.
 
 mod encode;
-mod ensemble;
+pub(super) mod ensemble;
 mod linear;
 mod node;
 mod parse;

@@ -7,6 +7,8 @@ use anyhow::{bail, ensure};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+use super::ensemble::Sum;
+
 /// Element type and shape of a tensor.
 pub(in super::super) type Kind = (DatumType, TVec<TDim>);
 
@@ -29,6 +31,11 @@ pub(in super::super) trait Operator: Debug + Send + Sync + 'static {
     /// The cotangent of a row of the input, from that of its row of the output that [`Self::differentiable`] names.
     fn pull(&self, _row: &[f32], _cotangent: &[f32]) -> Vec<f32> {
         Vec::new()
+    }
+
+    /// Its trees, if its values are theirs added up, with something done to them after.
+    fn trees(&self) -> Option<Sum> {
+        None
     }
 }
 

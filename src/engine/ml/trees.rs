@@ -7,7 +7,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::{NodeProto, TensorProto};
 use tract_onnx::tract_hir::internal::*;
 
-use super::ensemble::{Ensemble, Weight};
+use super::ensemble::{Ensemble, Sum, Weight};
 use super::node::{Kind, Labels, Operator, columns, own, table, text, wide};
 use super::parse;
 use super::post::{Post, Second, fold};
@@ -134,6 +134,16 @@ impl Operator for Regressor {
     }
 
     #[allow(clippy::cast_precision_loss)]
+    fn trees(&self) -> Option<Sum> {
+        let factor = match self.aggregate {
+            Aggregate::Sum => 1.0,
+            Aggregate::Average => (self.ensemble.trees.len() as f64).recip(),
+            Aggregate::Min | Aggregate::Max => return None,
+        };
+        Some(Sum { ensemble: self.ensemble.clone(), factor, folded: None })
+    }
+
+    #[allow(clippy::cast_precision_loss)]
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let (targets, trees) = (self.ensemble.targets, self.ensemble.trees.len() as f64);
         let scores = scores(&self.ensemble, self.aggregate, &inputs[0])?;
@@ -215,6 +225,11 @@ impl Operator for Classifier {
         let (rows, _) = table(&inputs[0])?;
         let scores = tvec![rows.clone(), self.ensemble.targets.to_dim()];
         Ok(tvec![(self.labels.dtype(), tvec![rows]), (DatumType::F32, scores)])
+    }
+
+    fn trees(&self) -> Option<Sum> {
+        let folded = self.ensemble.weights.first().filter(|_| self.folded).map(|weight| weight.target);
+        Some(Sum { ensemble: self.ensemble.clone(), factor: 1.0, folded })
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {

@@ -8,7 +8,7 @@ use crate::engine::{Differentiated, Graph, Layer, Model, Wish};
 use crate::error::{Error, Result};
 use crate::lab::records::Inspection;
 use crate::lab::suite_file;
-use crate::suite::{self, Chunk, Evidence, Subject};
+use crate::suite::{self, Check, Chunk, Evidence, Subject, Survey};
 
 /// Serves orders until stdin ends, which is when the pool has gone.
 pub fn main() -> io::Result<()> {
@@ -54,8 +54,18 @@ struct Cache {
     model: Option<(PathBuf, String, Model)>,
     /// The model's gradient, from the first check on that wants it, and the inner tensor that it is taken to as well.
     gradient: Option<(Option<Layer>, Differentiated)>,
+    randomised: Option<Randomised>,
     chunk: Option<(PathBuf, std::ops::Range<u64>, Chunk)>,
     background: Option<Background>,
+    survey: Option<((PathBuf, u64), Survey)>,
+}
+
+/// The model with shuffled weights under a seed and its gradient; nothing where it does not run.
+struct Randomised {
+    seed: u64,
+    /// Whether there is a gradient, and the inner tensor that it is taken to as well.
+    gradient: Option<Option<Layer>>,
+    pair: Option<(Model, Option<Differentiated>)>,
 }
 
 /// Reference rows, and the file and the number of rows that they were read from.
@@ -69,11 +79,16 @@ impl Cache {
         }
     }
 
+    /// Forgets what belongs to the model at hand.
+    fn forget(&mut self) {
+        *self = Self::default();
+    }
+
     fn inspect(&mut self, path: PathBuf, signature: &str) -> Result<Inspection> {
         let graph = Graph::read(&bytes(&path)?)?;
         let model = Model::of(&graph, signature)?;
         let inspection = Inspection::new(&graph, &model)?;
-        (self.chunk, self.gradient, self.background) = (None, None, None);
+        self.forget();
         self.model = Some((path, model.signature().to_yaml()?, model));
         Ok(inspection)
     }
@@ -82,7 +97,7 @@ impl Cache {
         let same =
             |(path, signature, _): &(PathBuf, String, Model)| *path == work.model && *signature == work.signature;
         if !self.model.as_ref().is_some_and(same) {
-            (self.chunk, self.gradient, self.background) = (None, None, None);
+            self.forget();
             let model = Model::load(&bytes(&work.model)?, &work.signature)?;
             self.model = Some((work.model.clone(), work.signature.clone(), model));
         }
@@ -90,9 +105,7 @@ impl Cache {
         let check = work.check.read()?;
         if check.wants_gradient() && self.gradient.as_ref().is_none_or(|(layer, _)| layer.as_ref() != check.layer()) {
             let graph = Graph::read(&bytes(&work.model)?)?;
-            let wish =
-                Wish { batch: model.batch(), ..Wish::default() }.beside(&graph, model.signature(), check.layer())?;
-            let gradient = Differentiated::of(&graph, model.signature(), &wish)?;
+            let gradient = differentiated(&graph, model, check.layer())?;
             self.gradient = Some((check.layer().cloned(), gradient));
         }
         let same =
@@ -109,14 +122,74 @@ impl Cache {
             let rows = suite::background(model, &suite_file::read(&wanted.0, 0..wanted.1)?)?;
             self.background = Some((wanted.clone(), rows));
         }
+        let randomised =
+            if check.wants_randomised() { Randomised::of(&mut self.randomised, work, model, &check)? } else { None };
         let background = self.background.as_ref().filter(|_| work.background.is_some());
         let background = background.map_or(&[][..], |(_, rows)| rows);
+        if let Some(cases) = work.survey
+            && self.survey.as_ref().is_none_or(|((suite, n), _)| *suite != work.suite || *n != cases)
+        {
+            self.survey = Some(((work.suite.clone(), cases), survey(model, &work.suite, cases)?));
+        }
+        let survey = self.survey.as_ref().filter(|_| work.survey.is_some()).map(|(_, survey)| survey);
         let gradient = self.gradient.as_ref().filter(|_| check.wants_gradient()).map(|(_, gradient)| gradient);
-        let subject = Subject { model, gradient, background };
+        let subject = Subject { model, gradient, background, survey, randomised };
         suite::run(&subject, chunk, &check, work.position, work.seed, work.keep)
     }
 }
 
+/// A model and its gradient.
+type Pair<'a> = (&'a Model, Option<&'a Differentiated>);
+
+impl Randomised {
+    /// The pair for a check, from the `last` one if that serves.
+    fn of<'a>(last: &'a mut Option<Self>, work: &Work, model: &Model, check: &Check) -> Result<Option<Pair<'a>>> {
+        let gradient = check.wants_gradient();
+        let same = |known: &Self| {
+            known.seed == work.seed && (!gradient || known.gradient.as_ref() == Some(&check.layer().cloned()))
+        };
+        let known = match last.take().filter(same) {
+            Some(known) => known,
+            None => {
+                let graph = Graph::read(&bytes(&work.model)?)?.randomised(work.seed);
+                let gradient = gradient.then(|| check.layer().cloned());
+                Self { seed: work.seed, pair: Self::load(&graph, work, model, gradient.as_ref()).ok(), gradient }
+            }
+        };
+        let pair = last.insert(known).pair.as_ref();
+        Ok(pair.map(|(model, own)| (model, own.as_ref().filter(|_| gradient))))
+    }
+
+    fn load(
+        graph: &Graph,
+        work: &Work,
+        model: &Model,
+        gradient: Option<&Option<Layer>>,
+    ) -> Result<(Model, Option<Differentiated>)> {
+        let of = |layer: &Option<Layer>| differentiated(graph, model, layer.as_ref());
+        Ok((Model::of(graph, &work.signature)?, gradient.map(of).transpose()?))
+    }
+}
+
+/// The gradient of a graph that has the model's signature, to an inner tensor as well if there is one.
+fn differentiated(graph: &Graph, model: &Model, layer: Option<&Layer>) -> Result<Differentiated> {
+    let wish = Wish { batch: model.batch(), ..Wish::default() }.beside(graph, model.signature(), layer)?;
+    Differentiated::of(graph, model.signature(), &wish)
+}
+
 fn bytes(path: &std::path::Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| Error::internal("slot: reading the model", e))
+}
+
+/// Cases that are read at once.
+const AT_ONCE: u64 = 4096;
+
+/// All cases of a job, as audits see them.
+fn survey(model: &Model, suite: &std::path::Path, cases: u64) -> Result<Survey> {
+    let mut survey = Survey::default();
+    for first in (0..cases).step_by(usize::try_from(AT_ONCE).unwrap_or(usize::MAX)) {
+        let some = suite_file::read(suite, first..(first + AT_ONCE).min(cases))?;
+        survey.add(model, &some, first);
+    }
+    Ok(survey)
 }

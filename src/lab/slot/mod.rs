@@ -42,6 +42,8 @@ pub(super) struct Work {
     pub(super) keep: bool,
     /// A suite and how many of its first rows stand for values that are not there.
     pub(super) background: Option<(PathBuf, u64)>,
+    /// Cases of the job, where the check looks at them together.
+    pub(super) survey: Option<u64>,
 }
 
 /// A slot's answer.

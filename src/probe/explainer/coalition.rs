@@ -2,14 +2,10 @@
 
 use super::partition::Partition;
 use super::study::Study;
-use crate::engine::Row;
 use crate::error::Result;
 
 /// Which groups are known.
 pub(super) type Coalition = Vec<bool>;
-
-/// Rows that are made at once, at least.
-const ROWS: usize = 4096;
 
 /// What each coalition of a case's groups is worth: the mean of what is explained over the background's rows, with the
 /// known values of the case in each (the interventional value function; Janzing and others 2019, arXiv:1910.13413).
@@ -22,10 +18,16 @@ pub(super) fn worth(
 ) -> Result<Vec<f64>> {
     let (own, background) = (&study.cases[case], study.background);
     let mut worth = Vec::with_capacity(coalitions.len());
-    for some in coalitions.chunks(ROWS.div_ceil(background.len().max(1))) {
-        let both = some.iter().flat_map(|known| background.iter().map(move |b| (known, b)));
-        let rows: Vec<Row> = both.map(|(known, b)| Row { case, x: partition.mixed(&own.x, b, known) }).collect();
-        let values = study.values(&rows)?;
+    for some in coalitions.chunks(study.batch().div_ceil(background.len().max(1))) {
+        let mut rows = Vec::with_capacity(some.len() * background.len() * own.x.len());
+        for coalition in some {
+            let known: Vec<bool> = partition.of.iter().map(|group| coalition[*group]).collect();
+            for other in background {
+                let values = own.x.iter().zip(other).zip(&known);
+                rows.extend(values.map(|((x, other), known)| if *known { *x } else { *other }));
+            }
+        }
+        let values = study.values_of(case, rows)?;
         let means = values.chunks(background.len().max(1)).map(|v| v.iter().sum::<f64>() / v.len() as f64);
         worth.extend(means);
     }

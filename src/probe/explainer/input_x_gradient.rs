@@ -21,7 +21,7 @@ pub(super) struct InputXGradient {
     #[serde(flatten)]
     view: View,
     /// What stands for a value that is not there, in units of the input as read: `zero`, `mean` (of each channel of a
-    /// picture) or a number.
+    /// picture), `blurred` (a picture), `background` (the mean of its rows) or a number.
     baseline: Baseline,
 }
 
@@ -36,6 +36,10 @@ impl Explainer for InputXGradient {
 
     fn view(&self) -> View {
         self.view
+    }
+
+    fn wants_background(&self, _: &Input) -> bool {
+        self.baseline.is_background()
     }
 
     fn cost(&self, _: &Input, _: u64) -> Spent {

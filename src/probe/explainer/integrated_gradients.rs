@@ -23,7 +23,7 @@ pub(super) struct IntegratedGradients {
     #[serde(flatten)]
     view: View,
     /// What stands for a value that is not there, in units of the input as read: `zero`, `mean` (of each channel of a
-    /// picture) or a number.
+    /// picture), `blurred` (a picture), `background` (the mean of its rows) or a number.
     baseline: Baseline,
     /// Places on the way where the gradient is taken.
     #[schemars(range(min = 2, max = 1000), extend("aliases" = ["steps"]))]
@@ -70,7 +70,7 @@ impl Method {
 
 /// Places and weights of the Gauss-Legendre rule from 0 to 1: the roots of the Legendre polynomial by Newton's method
 /// (Press and others, Numerical Recipes, 4.6).
-fn gauss_legendre(n: u32) -> Vec<(f64, f64)> {
+pub(super) fn gauss_legendre(n: u32) -> Vec<(f64, f64)> {
     let steps = f64::from(n);
     // The polynomial and its derivative.
     let legendre = |x: f64| {
@@ -104,6 +104,10 @@ impl Explainer for IntegratedGradients {
 
     fn view(&self) -> View {
         self.view
+    }
+
+    fn wants_background(&self, _: &Input) -> bool {
+        self.baseline.is_background()
     }
 
     fn cost(&self, _: &Input, _: u64) -> Spent {

@@ -11,26 +11,42 @@ mod baseline;
 mod coalition;
 mod counterfactual;
 mod exact_shapley;
+mod expected_gradients;
+mod feature_ablation;
+mod grad_cam;
+mod gradient_shap;
 mod input_x_gradient;
 mod integrated_gradients;
 mod kernel_shap;
 mod linear;
+mod noise_tunnel;
 mod occlusion;
 mod partition;
+mod permutation_shap;
+mod quality;
+mod random;
 mod saliency;
+mod smooth_grad;
 mod study;
 mod superpixels;
+mod tree_shap;
+mod vargrad;
 mod view;
 mod words;
 
+pub(in crate::probe) use partition::{Names, feature};
+pub use quality::{ASKED, MEASURES};
+pub(in crate::probe) use study::Study;
 pub use study::{Case, Explanation};
 pub use view::{Answer, Of};
+pub(in crate::probe) use view::{Output as Scale, View};
 
 use std::sync::Arc;
 
+use quality::{Given, Other, Questions};
+use schemars::Schema;
+use serde::Deserialize;
 use serde_json::{Map, Value};
-use study::Study;
-use view::View;
 
 use super::{Access, Kind, Manual, Probe, schema};
 use crate::engine::{Input, Layer, Output, Spent, Target};
@@ -41,22 +57,34 @@ pub static EXPLAINERS: &[Entry] = &[
     explainer::<anchors::Anchors>(),
     explainer::<counterfactual::Counterfactual>(),
     explainer::<exact_shapley::ExactShapley>(),
+    explainer::<expected_gradients::ExpectedGradients>(),
+    explainer::<feature_ablation::FeatureAblation>(),
+    explainer::<grad_cam::GradCam>(),
+    explainer::<gradient_shap::GradientShap>(),
     explainer::<input_x_gradient::InputXGradient>(),
     explainer::<integrated_gradients::IntegratedGradients>(),
     explainer::<kernel_shap::KernelShap>(),
     explainer::<occlusion::Occlusion>(),
+    explainer::<permutation_shap::PermutationShap>(),
+    explainer::<random::Random>(),
     explainer::<saliency::Saliency>(),
+    explainer::<smooth_grad::SmoothGrad>(),
+    explainer::<tree_shap::TreeShap>(),
+    explainer::<vargrad::Vargrad>(),
 ];
 
 /// An explainer is a probe that attributes the model's answer to the values of a case.
 trait Explainer: Probe {
-    /// What it needs: [`Access::Gradient`], or [`Access::Score`].
+    /// What it needs: [`Access::Gradient`], [`Access::Score`], or [`Access::Weights`] of a tree ensemble.
     const ACCESSES: &'static [Access];
     /// Queries of one case.
     const COST: &'static str;
 
     /// What it can explain: with scores alone tokens too.
     const KINDS: &'static [Kind] = &[Kind::Floats];
+
+    /// Whether attributions are slopes, the score per unit of a value, and not parts of the score.
+    const SLOPES: bool = false;
 
     /// What is explained.
     fn view(&self) -> View;
@@ -99,6 +127,10 @@ pub struct Attributor {
     view: View,
     /// The inner tensor that it differentiates with respect to, beside the input.
     pub layer: Option<Layer>,
+    slopes: bool,
+    questions: Questions,
+    /// The explainer that it is compared with.
+    other: Option<Other>,
     fits: Box<Fits>,
     answers: Box<Answers>,
     wants_background: Box<Wants>,
@@ -119,7 +151,9 @@ impl Attributor {
 
     /// Refuses an input that it cannot explain, or for which its parameters have no meaning.
     pub fn fits(&self, input: &Input) -> Result<()> {
-        (self.fits)(input)
+        (self.fits)(input)?;
+        self.questions.fits(input)?;
+        self.other.iter().try_for_each(|other| other.fits(input))
     }
 
     /// Refuses a judged output for which its parameters have no meaning.
@@ -129,27 +163,54 @@ impl Attributor {
 
     /// Whether it cannot do without reference rows for such an input.
     pub fn wants_background(&self, input: &Input) -> bool {
-        (self.wants_background)(input)
+        let other = self.other.as_ref().map(|other| &other.attributor);
+        (self.wants_background)(input) || other.is_some_and(|other| other.wants_background(input))
     }
 
-    /// The most that it asks about a case with such a probed input and so many reference rows.
+    /// Whether the explainer that it is compared with takes the gradient of the model.
+    pub fn compares_gradients(&self) -> bool {
+        self.other.as_ref().is_some_and(|other| other.manual.accesses.contains(&Access::Gradient))
+    }
+
+    /// Whether the model with shuffled weights is explained too.
+    pub fn randomises(&self) -> bool {
+        self.questions.randomises()
+    }
+
+    /// The most that it asks about a case with such a probed input and so many reference rows, with what measuring the
+    /// explanations takes.
     pub fn cost(&self, input: &Input, background: u64) -> Spent {
-        (self.cost)(input, background)
+        let own = self.questions.cost((self.cost)(input, background));
+        let other = self.other.as_ref().map(|other| other.attributor.cost(input, background)).unwrap_or_default();
+        let both = |a: u64, b: u64| a.saturating_add(b);
+        Spent { forward: both(own.forward, other.forward), gradient: both(own.gradient, other.gradient) }
     }
 
     /// Explains `cases`, the target's in its order. `background` are rows that stand for values that are not there, for
     /// explainers that take some. Fails where the model does, or where the target's limits stop it.
     ///
-    /// `seed` and `check` (its canonical SPEC) key the random numbers.
+    /// `seed` and `check` (its canonical SPEC without [`ASKED`]) key the random numbers. `randomised` is the model with
+    /// shuffled weights about the same cases, if [`Self::randomises`] and there is one.
     pub fn explain(
         &self,
         target: &Target<'_>,
+        randomised: Option<&Target<'_>>,
         cases: &[Case],
         background: &[Vec<f32>],
         seed: u64,
         check: &str,
     ) -> Result<Vec<Explanation>> {
-        (self.explain)(&Study { target, cases, background, view: self.view, seed, check })
+        let study = Study { target, cases, background, view: self.view, seed, check };
+        let mut explanations = (self.explain)(&study)?;
+        let given = Given { study: &study, explanations: &explanations, explainer: self, randomised };
+        let measures = self.questions.answer(&given)?;
+        explanations.iter_mut().zip(measures).for_each(|(explanation, measures)| explanation.measures.extend(measures));
+        Ok(explanations)
+    }
+
+    /// Explains the cases of a study, under its view.
+    pub(in crate::probe) fn study(&self, study: &Study<'_>) -> Result<Vec<Explanation>> {
+        (self.explain)(study)
     }
 }
 
@@ -173,16 +234,29 @@ const fn explainer<E: Explainer>() -> Entry {
         accesses: E::ACCESSES,
         kinds: E::KINDS,
         cost: E::COST,
-        schema: schema::<E>,
+        schema: parameters::<E>,
     };
     Entry { manual, read: read::<E> }
 }
 
+/// An explainer's own parameters, then those of all.
+fn parameters<E: Explainer>() -> Schema {
+    let (mut own, mut shared) = (schema::<E>(), schema::<Questions>());
+    if let (Some(Value::Object(own)), Some(Value::Object(shared))) =
+        (own.get_mut("properties"), shared.get_mut("properties"))
+    {
+        own.append(shared);
+    }
+    own
+}
+
 fn read<E: Explainer>(params: &Map<String, Value>) -> Result<Attributor> {
-    let explainer =
-        E::deserialize(Value::Object(params.clone())).map_err(|e| Error::invalid("params", e.to_string()))?;
-    let explainer = Arc::new(explainer);
-    let (view, layer) = (explainer.view(), explainer.layer());
+    let wrong = |e: serde_json::Error| Error::invalid("params", e.to_string());
+    let questions = Questions::deserialize(Value::Object(params.clone())).map_err(wrong)?;
+    let explainer = Arc::new(E::deserialize(Value::Object(params.clone())).map_err(wrong)?);
+    let other = questions.agrees_with.as_ref().map(|name| Other::read(name, explainer.layer(), params)).transpose()?;
+    let view = explainer.view();
+    let layer = explainer.layer().or(other.as_ref().and_then(|other| other.attributor.layer.clone()));
     let (explaining, fitting, wanting) = (explainer.clone(), explainer.clone(), explainer.clone());
     let answering = explainer.clone();
     let fits = Box::new(move |input: &Input| fitting.fits(input));
@@ -190,7 +264,7 @@ fn read<E: Explainer>(params: &Map<String, Value>) -> Result<Attributor> {
     let wants_background = Box::new(move |input: &Input| wanting.wants_background(input));
     let explain = Box::new(move |study: &Study<'_>| explaining.explain(study));
     let cost = Box::new(move |input: &Input, background| explainer.cost(input, background));
-    Ok(Attributor { view, layer, fits, answers, wants_background, explain, cost })
+    Ok(Attributor { view, layer, slopes: E::SLOPES, questions, other, fits, answers, wants_background, explain, cost })
 }
 
 #[cfg(test)]
@@ -207,7 +281,10 @@ mod tests {
             let schema = (entry.manual.schema)();
             let properties = schema.get("properties").unwrap().as_object().unwrap();
             assert!(properties.values().all(|p| p["description"].is_string()), "{name}: {properties:?}");
-            assert!(properties.contains_key("target") && properties.contains_key("output"), "{name}");
+            // What trees add up to is one thing alone.
+            let output = properties.contains_key("output") || entry.manual.accesses == [Access::Weights];
+            assert!(properties.contains_key("target") && output, "{name}");
+            assert!(ASKED.iter().all(|key| properties.contains_key(*key)), "{name}");
             (entry.read)(&Map::new()).unwrap();
         }
     }

@@ -21,7 +21,8 @@ use crate::probe::{Access, Kind, Probe};
 pub(super) struct Occlusion {
     #[serde(flatten)]
     view: View,
-    /// What covers a window, in units of the input as read: `zero`, `mean` (of each channel of a picture) or a number.
+    /// What covers a window, in units of the input as read: `zero`, `mean` (of each channel of a picture), `blurred` (a
+    /// picture), `background` (the mean of its rows) or a number.
     baseline: Baseline,
     /// Side of a window in pixels, or values. If left out, a seventh of a picture's shorter side, and one value of
     /// another input.
@@ -89,6 +90,10 @@ impl Explainer for Occlusion {
 
     fn view(&self) -> View {
         self.view
+    }
+
+    fn wants_background(&self, _: &Input) -> bool {
+        self.baseline.is_background()
     }
 
     fn cost(&self, input: &Input, _: u64) -> Spent {

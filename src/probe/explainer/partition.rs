@@ -111,8 +111,26 @@ impl Grouping {
     }
 }
 
+/// Features by name or number with spaces between them, or the number of one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(in crate::probe) enum Names {
+    One(usize),
+    Several(String),
+}
+
+impl Names {
+    /// As it would be written.
+    pub(in crate::probe) fn text(&self) -> String {
+        match self {
+            Self::One(number) => number.to_string(),
+            Self::Several(names) => names.clone(),
+        }
+    }
+}
+
 /// The place of a feature, which is named or numbered.
-pub(super) fn feature(text: &str, input: &Input) -> Result<usize> {
+pub(in crate::probe) fn feature(text: &str, input: &Input) -> Result<usize> {
     let named = input.features.iter().position(|name| name == text);
     let place = named.or_else(|| text.parse().ok().filter(|place| *place < input.len()));
     place.ok_or_else(|| {
@@ -168,6 +186,7 @@ mod tests {
             geometry: Vec::new(),
             preprocess: Vec::new(),
             features: features.iter().map(|name| (*name).to_owned()).collect(),
+            vocabulary: Vec::new(),
         }
     }
 

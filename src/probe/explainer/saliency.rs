@@ -40,6 +40,7 @@ impl Probe for Saliency {
 impl Explainer for Saliency {
     const ACCESSES: &'static [Access] = &[Access::Gradient];
     const COST: &'static str = "2";
+    const SLOPES: bool = true;
 
     fn view(&self) -> View {
         self.view

@@ -1,5 +1,7 @@
 //! What an explainer may ask.
 
+use std::collections::BTreeMap;
+
 use ndarray::Array2;
 
 use super::view::View;
@@ -10,6 +12,9 @@ use crate::tensor::Rng;
 /// Floats of the rows that are asked about at once.
 const AT_ONCE: usize = 1 << 22;
 
+/// Rows that are made at once, at most.
+const ROWS: usize = 4096;
+
 /// A case to be explained.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -18,6 +23,8 @@ pub struct Case {
     pub x: Vec<f32>,
     /// The class whose score is explained.
     pub class: usize,
+    /// By pixel of a picture, or by value: whether it is part of what the case shows, where someone has said so.
+    pub mask: Option<Vec<bool>>,
 }
 
 /// An explanation of a case.
@@ -29,8 +36,8 @@ pub struct Explanation {
     pub residual: f64,
     /// The residual as a share of what they should add up to; 1 if that is nothing and they add up to something.
     pub relative: f64,
-    /// Measures of its own, by name.
-    pub extra: Vec<(&'static str, f64)>,
+    /// By name: its own, and how good it is by [`MEASURES`](super::MEASURES), as far as that was asked for.
+    pub measures: BTreeMap<&'static str, f64>,
     /// What it says in words; empty if the attributions say it all.
     pub words: String,
 }
@@ -48,12 +55,12 @@ impl Explanation {
             (_, 0.0) => 1.0,
             _ => (residual / whole).abs().min(f64::MAX),
         };
-        Self { attribution, residual, relative, extra: Vec::new(), words: String::new() }
+        Self { attribution, residual, relative, measures: BTreeMap::new(), words: String::new() }
     }
 
-    /// The same with measures of its own and words.
-    pub(super) fn saying(self, words: String, extra: Vec<(&'static str, f64)>) -> Self {
-        Self { extra, words, ..self }
+    /// The same with words and measures of its own.
+    pub(super) fn saying<const N: usize>(self, words: String, measures: [(&'static str, f64); N]) -> Self {
+        Self { words, measures: measures.into(), ..self }
     }
 }
 
@@ -66,34 +73,40 @@ pub(super) fn one_row(values: usize) -> Grid {
 }
 
 /// Cases, and the function of the probed input that is explained.
-pub(super) struct Study<'a> {
-    pub(super) target: &'a Target<'a>,
-    pub(super) cases: &'a [Case],
+#[derive(Clone, Copy)]
+pub(in crate::probe) struct Study<'a> {
+    pub(in crate::probe) target: &'a Target<'a>,
+    pub(in crate::probe) cases: &'a [Case],
     /// Rows that stand for values that are not there.
-    pub(super) background: &'a [Vec<f32>],
-    pub(super) view: View,
-    pub(super) seed: u64,
-    pub(super) check: &'a str,
+    pub(in crate::probe) background: &'a [Vec<f32>],
+    pub(in crate::probe) view: View,
+    pub(in crate::probe) seed: u64,
+    pub(in crate::probe) check: &'a str,
 }
 
 impl Study<'_> {
     /// The random numbers of a case.
-    pub(super) fn rng(&self, case: usize) -> Rng {
+    pub(in crate::probe) fn rng(&self, case: usize) -> Rng {
         Rng::new(self.seed, self.check, &self.cases[case].id, 0)
     }
 
     /// The cases as they are, or each as `change` makes it.
-    pub(super) fn rows(&self, mut change: impl FnMut(&Case) -> Vec<f32>) -> Vec<Row> {
+    pub(in crate::probe) fn rows(&self, mut change: impl FnMut(&Case) -> Vec<f32>) -> Vec<Row> {
         self.cases.iter().enumerate().map(|(case, c)| Row { case, x: change(c) }).collect()
     }
 
+    /// Rows that should be made at once, so that they do not take much memory.
+    pub(in crate::probe) fn batch(&self) -> usize {
+        (AT_ONCE / self.input().len().max(1)).clamp(1, ROWS)
+    }
+
     /// What is explained, at each row.
-    pub(super) fn values(&self, rows: &[Row]) -> Result<Vec<f64>> {
+    pub(in crate::probe) fn values(&self, rows: &[Row]) -> Result<Vec<f64>> {
         self.ask(rows, |row, scores| self.of(row, scores).0)
     }
 
     /// What is made of the scores of each row, all of them.
-    pub(super) fn ask<T>(&self, rows: &[Row], mut make: impl FnMut(&Row, &[f64]) -> T) -> Result<Vec<T>> {
+    pub(in crate::probe) fn ask<T>(&self, rows: &[Row], mut make: impl FnMut(&Row, &[f64]) -> T) -> Result<Vec<T>> {
         let most = (AT_ONCE / rows.first().map_or(1, |row| row.x.len()).max(1)).max(1);
         let mut made = Vec::with_capacity(rows.len());
         for rows in rows.chunks(most) {
@@ -103,8 +116,15 @@ impl Study<'_> {
         Ok(made)
     }
 
+    /// What is explained at many rows about one case, which lie one after the other.
+    pub(in crate::probe) fn values_of(&self, case: usize, rows: Vec<f32>) -> Result<Vec<f64>> {
+        let scores = self.target.scores_of(case, rows)?;
+        let class = self.cases[case].class;
+        Ok(scores.rows().into_iter().map(|scores| self.view.value(scores, class, self.target.kind())).collect())
+    }
+
     /// What is explained and its gradient at each row, one after the other.
-    pub(super) fn gradients(&self, rows: &[Row], mut visit: impl FnMut(&Row, f64, Vec<f32>)) -> Result<()> {
+    pub(in crate::probe) fn gradients(&self, rows: &[Row], mut visit: impl FnMut(&Row, f64, Vec<f32>)) -> Result<()> {
         for rows in rows.chunks(self.target.gradient_batch()) {
             let local = self.target.linearize(&rows.iter().collect::<Vec<_>>())?;
             let (values, cotangents) = self.cotangents(rows, &local);
@@ -115,7 +135,7 @@ impl Study<'_> {
     }
 
     /// What is explained at each row, and the derivatives of it by the scores.
-    pub(super) fn cotangents(&self, rows: &[Row], local: &Local<'_>) -> (Vec<f64>, Array2<f64>) {
+    pub(in crate::probe) fn cotangents(&self, rows: &[Row], local: &Local<'_>) -> (Vec<f64>, Array2<f64>) {
         let mut cotangents = Array2::zeros(local.scores().raw_dim());
         let mut values = Vec::new();
         for ((row, scores), mut cotangent) in rows.iter().zip(local.scores().rows()).zip(cotangents.rows_mut()) {
@@ -127,12 +147,12 @@ impl Study<'_> {
     }
 
     /// The probed input.
-    pub(super) fn input(&self) -> &Input {
+    pub(in crate::probe) fn input(&self) -> &Input {
         self.target.input()
     }
 
     /// Channels, height and width of a picture, with their strides.
-    pub(super) fn grid(&self) -> Option<Grid> {
+    pub(in crate::probe) fn grid(&self) -> Option<Grid> {
         self.target.grid()
     }
 

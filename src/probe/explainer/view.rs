@@ -1,5 +1,6 @@
 //! What is explained: one number, as a function of the model's scores.
 
+use ndarray::ArrayView1;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,7 @@ use crate::engine::OutputKind;
 /// Parameters that all explainers share.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
-pub(super) struct View {
+pub(in crate::probe) struct View {
     /// The class whose score is explained: `predicted`, `label` (of several acceptable ones the first), or an index. A
     /// model that gives a value has one score alone.
     pub(super) target: Of,
@@ -40,12 +41,27 @@ impl Default for Of {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Output {
+pub(in crate::probe) enum Output {
     Logit,
     Probability,
 }
 
 impl View {
+    /// Of a class and a score.
+    pub(in crate::probe) fn new(target: Of, output: Option<Output>) -> Self {
+        Self { target, output }
+    }
+
+    /// The number that is explained.
+    pub(super) fn value(self, scores: ArrayView1<'_, f64>, class: usize, kind: OutputKind) -> f64 {
+        match (self.output, kind) {
+            (Some(Output::Probability), OutputKind::Logits) | (Some(Output::Logit), OutputKind::Probabilities) => {
+                self.of(&scores.to_vec(), class, kind).0
+            }
+            _ => scores[class],
+        }
+    }
+
     /// The number that is explained, and its derivatives by the scores. Probabilities are a softmax of logits, and logits
     /// their logarithms, of 2.2e-16 at the least; the model's own differ from these by the same number for all classes.
     pub(super) fn of(self, scores: &[f64], class: usize, kind: OutputKind) -> (f64, Vec<f64>) {

@@ -137,8 +137,8 @@ impl Anchors {
         let words =
             format!("{if_so}: the answer stays {said} in {precision:.2} of drawn rows (coverage {coverage:.2})");
         let size = ("anchor_size", features.len() as f64);
-        let extra = vec![("anchor_precision", precision), ("anchor_coverage", coverage), size];
-        Ok(Explanation::new(attribution, 1.0 - precision, 1.0).saying(words, extra))
+        let measures = [("anchor_precision", precision), ("anchor_coverage", coverage), size];
+        Ok(Explanation::new(attribution, 1.0 - precision, 1.0).saying(words, measures))
     }
 }
 

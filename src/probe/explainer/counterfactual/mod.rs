@@ -12,7 +12,7 @@ use self::search::Search;
 use self::space::Space;
 use self::wish::{Reply, Wish};
 use super::Explainer;
-use super::partition::feature;
+use super::partition::{Names, feature};
 use super::study::{Case, Explanation, Study};
 use super::view::Output::Logit;
 use super::view::View;
@@ -52,14 +52,6 @@ pub(super) struct Counterfactual {
     query_budget: usize,
 }
 
-/// Features by name or number, or the number of one.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(untagged)]
-enum Names {
-    One(usize),
-    Several(String),
-}
-
 impl Default for Counterfactual {
     fn default() -> Self {
         let view = View::default();
@@ -69,11 +61,7 @@ impl Default for Counterfactual {
 
 impl Counterfactual {
     fn immutable(&self, input: &Input) -> Result<Vec<usize>> {
-        let names = match &self.immutable {
-            None => String::new(),
-            Some(Names::One(number)) => number.to_string(),
-            Some(Names::Several(names)) => names.clone(),
-        };
+        let names = self.immutable.as_ref().map(Names::text).unwrap_or_default();
         names.split_whitespace().map(|name| feature(name, input).map_err(|e| e.under("params.immutable"))).collect()
     }
 
@@ -101,7 +89,7 @@ impl Counterfactual {
         let first = ask(vec![own.x.clone()])?;
         let Some((start, before)) = first.into_iter().next() else { return Ok(unchanged(own, 0.0)) };
         if start.reached {
-            return Ok(unchanged(own, 0.0).saying("the answer is a wanted one already".to_owned(), Vec::new()));
+            return Ok(unchanged(own, 0.0).saying("the answer is a wanted one already".to_owned(), []));
         }
         let missing = wish.judge(&before, study.view, kind).margin;
         let mut replies = |rows| Ok(ask(rows)?.into_iter().map(|(reply, _)| reply).collect::<Vec<Reply>>());
@@ -122,11 +110,11 @@ impl Counterfactual {
                 #[allow(clippy::cast_precision_loss)]
                 let changed = ("changed", changed as f64);
                 let distance = ("counterfactual_distance", space.distance(&own.x, &row));
-                Ok(Explanation::new(attribution, 0.0, missing).saying(words, vec![("found", 1.0), changed, distance]))
+                Ok(Explanation::new(attribution, 0.0, missing).saying(words, [("found", 1.0), changed, distance]))
             }
             _ => {
                 let words = format!("answer {}: no row was found that has a wanted one", says(&before));
-                Ok(unchanged(own, missing).saying(words, vec![("found", 0.0)]))
+                Ok(unchanged(own, missing).saying(words, [("found", 0.0)]))
             }
         }
     }

@@ -1,19 +1,21 @@
-//! Curves as SVG.
+//! Accuracy over severity.
 
 use std::fmt::Write;
 
+use crate::cli::html::escape;
+
 /// A figure with its interval at one severity.
-pub(super) struct Dot {
-    pub(super) at: f64,
-    pub(super) value: f64,
-    pub(super) low: f64,
-    pub(super) high: f64,
+pub(in crate::cli) struct Dot {
+    pub(in crate::cli) at: f64,
+    pub(in crate::cli) value: f64,
+    pub(in crate::cli) low: f64,
+    pub(in crate::cli) high: f64,
 }
 
 /// A named curve.
-pub(super) struct Curve {
-    pub(super) name: String,
-    pub(super) dots: Vec<Dot>,
+pub(in crate::cli) struct Curve {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) dots: Vec<Dot>,
 }
 
 /// Colours that stay apart for colour-blind readers (Okabe and Ito, 2008).
@@ -27,12 +29,14 @@ const TOP: f64 = 14.0;
 const BOTTOM: f64 = 40.0;
 
 /// Accuracy over severity 1 to 5, with intervals; `clean` is a dashed line with its band.
-pub(super) fn accuracy(curves: &[Curve], clean: Option<&Dot>) -> String {
+pub(in crate::cli) fn accuracy(curves: &[Curve], clean: Option<&Dot>) -> String {
     let x = |severity: f64| LEFT + (severity - 0.7) / 4.6 * (WIDTH - LEFT - RIGHT);
     let base = base(curves, clean);
     let y = |value: f64| TOP + (1.0 - value) / (1.0 - base) * (HEIGHT - TOP - BOTTOM);
     let (start, end) = (LEFT, WIDTH - RIGHT);
-    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"accuracy by severity\">");
+    let mut svg = format!(
+        "<svg class=\"accuracy\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"accuracy by severity\">"
+    );
     // Writing to a String cannot fail, so the results below carry nothing.
     for tick in 0..=5 {
         let value = base + (1.0 - base) * f64::from(tick) / 5.0;
@@ -79,8 +83,7 @@ pub(super) fn accuracy(curves: &[Curve], clean: Option<&Dot>) -> String {
         }
         let (key, line) = (TOP + 12.0 + 20.0 * number as f64, end + 12.0);
         let _ = write!(svg, "<circle fill=\"{colour}\" cx=\"{}\" cy=\"{key}\" r=\"4\"/>", line + 4.0);
-        let _ =
-            write!(svg, "<text x=\"{}\" y=\"{}\">{}</text>", line + 14.0, key + 4.0, super::html::escape(&curve.name));
+        let _ = write!(svg, "<text x=\"{}\" y=\"{}\">{}</text>", line + 14.0, key + 4.0, escape(&curve.name));
     }
     if clean.is_some() {
         let (key, line) = (TOP + 12.0 + 20.0 * curves.len() as f64, end + 12.0);

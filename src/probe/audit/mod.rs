@@ -1,0 +1,190 @@
+//! Audits: what holds of the model over the whole suite.
+//!
+//! An audit has three stages. [`Audit::fit`] looks at all rows and settles what every case is asked: a [`Frame`] of grids
+//! or orders. [`Audit::ask`] asks it of some cases, in the pool like any other probe, and gives a row of figures for each.
+//! [`Audit::reduce`] makes of the rows of all cases what is reported. The frame follows from the suite and the seed, so
+//! that wherever cases are asked they are asked the same.
+//!
+//! To add one: a file with its struct, [`Probe`] and [`Audit`], and its line in [`AUDITS`].
+
+mod accumulated_local_effects;
+mod choice;
+mod feature_interaction;
+mod frame;
+mod global_shap;
+mod partial_dependence;
+mod permutation_importance;
+mod scoring;
+
+pub use frame::{Curve, Frame, Panel, Reduced, Table};
+
+use std::sync::Arc;
+
+use choice::Response;
+use serde_json::{Map, Value};
+
+use super::explainer::{Case, Study};
+use super::{Access, Kind, Manual, Probe, schema};
+use crate::engine::{Answer, Input, Output, Spent, Target};
+use crate::error::{Error, Result};
+
+/// All audits, in alphabetical order.
+pub static AUDITS: &[Entry] = &[
+    audit::<accumulated_local_effects::AccumulatedLocalEffects>(),
+    audit::<feature_interaction::FeatureInteraction>(),
+    audit::<global_shap::GlobalShap>(),
+    audit::<partial_dependence::PartialDependence>(),
+    audit::<permutation_importance::PermutationImportance>(),
+];
+
+/// Values of a table, at most: it is held in memory.
+pub const VALUES_MAX: u64 = 1 << 26;
+
+/// An audit is a probe of the model over all rows of a suite.
+trait Audit: Probe {
+    /// Queries of one case.
+    const COST: &'static str;
+
+    /// Which number of the model is looked at; `None` if its answers are, or if the audit says otherwise.
+    fn response(&self) -> Option<Response>;
+
+    /// Names of what it has a figure of for such an input, the slices `feature=NAME` of its metrics; refuses features that
+    /// there are not.
+    fn parts(&self, input: &Input) -> Result<Vec<String>>;
+
+    /// Refuses a model whose output it cannot look at.
+    fn fits(&self, output: &Output) -> Result<()> {
+        self.response().map_or(Ok(()), |response| response.class(output).map(drop))
+    }
+
+    /// Whether it cannot do without reference rows.
+    fn wants_background(&self) -> bool {
+        false
+    }
+
+    /// The most that it asks about a case.
+    fn cost(&self, input: &Input, background: u64) -> Spent;
+
+    /// What every case is asked. Random numbers are `draw`'s.
+    fn fit(&self, table: &Table, input: &Input, draw: &Draw<'_>) -> Result<Frame>;
+
+    /// Figures of each case, as many as the frame says.
+    fn ask(&self, asked: &Asked<'_>) -> Result<Vec<Vec<f64>>>;
+
+    /// What the figures of all cases say, in their order.
+    fn reduce(&self, frame: &Frame, rows: &[&[f64]]) -> Reduced;
+}
+
+/// The key of an audit's random numbers.
+pub struct Draw<'a> {
+    pub seed: u64,
+    /// The canonical SPEC.
+    pub check: &'a str,
+}
+
+/// Cases, and all that an audit may ask about them.
+pub struct Asked<'a> {
+    pub target: &'a Target<'a>,
+    pub cases: &'a [Case],
+    /// What is expected of each.
+    pub answers: &'a [&'a Answer],
+    /// Where each stands in the table.
+    pub places: &'a [usize],
+    pub table: &'a Table,
+    pub frame: &'a Frame,
+    pub background: &'a [Vec<f32>],
+    pub draw: Draw<'a>,
+}
+
+impl<'a> Asked<'a> {
+    /// The cases under a view of the model.
+    fn study(&'a self, response: &Response) -> Study<'a> {
+        let Draw { seed, check } = self.draw;
+        let (target, cases, background) = (self.target, self.cases, self.background);
+        Study { target, cases, background, view: response.view(), seed, check }
+    }
+}
+
+type Ask = dyn Fn(&Asked<'_>) -> Result<Vec<Vec<f64>>> + Send + Sync;
+type Fit = dyn Fn(&Table, &Input, &Draw<'_>) -> Result<Frame> + Send + Sync;
+type Reduce = dyn Fn(&Frame, &[&[f64]]) -> Reduced + Send + Sync;
+type Parts = dyn Fn(&Input) -> Result<Vec<String>> + Send + Sync;
+type Fits = dyn Fn(&Output) -> Result<()> + Send + Sync;
+type Cost = dyn Fn(&Input, u64) -> Spent + Send + Sync;
+
+/// An audit with its parameters read.
+pub struct Auditor {
+    response: Option<Response>,
+    /// Whether it cannot do without reference rows.
+    pub wants_background: bool,
+    pub parts: Box<Parts>,
+    pub fits: Box<Fits>,
+    pub cost: Box<Cost>,
+    pub fit: Box<Fit>,
+    pub ask: Box<Ask>,
+    pub reduce: Box<Reduce>,
+}
+
+impl Auditor {
+    /// The class that is looked at; 0 where none is.
+    pub fn class(&self, output: &Output) -> Result<usize> {
+        self.response.as_ref().map_or(Ok(0), |response| response.class(output))
+    }
+}
+
+/// A member of the family.
+pub struct Entry {
+    pub manual: Manual,
+    /// The audit of these parameters, which fit the manual's schema.
+    pub read: fn(&Map<String, Value>) -> Result<Auditor>,
+}
+
+/// The audit of this name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    AUDITS.iter().find(|entry| entry.manual.name == name)
+}
+
+const fn audit<A: Audit>() -> Entry {
+    let manual = Manual {
+        name: A::NAME,
+        family: "audit",
+        paper: A::PAPER,
+        accesses: &[Access::Score],
+        kinds: &[Kind::Row],
+        cost: A::COST,
+        schema: schema::<A>,
+    };
+    Entry { manual, read: read::<A> }
+}
+
+fn read<A: Audit>(params: &Map<String, Value>) -> Result<Auditor> {
+    let audit = A::deserialize(Value::Object(params.clone())).map_err(|e| Error::invalid("params", e.to_string()))?;
+    let audit = Arc::new(audit);
+    let (a, b, c, d, e) = (audit.clone(), audit.clone(), audit.clone(), audit.clone(), audit.clone());
+    Ok(Auditor {
+        response: audit.response(),
+        wants_background: audit.wants_background(),
+        parts: Box::new(move |input| a.parts(input)),
+        fits: Box::new(move |output| b.fits(output)),
+        cost: Box::new(move |input, background| c.cost(input, background)),
+        fit: Box::new(move |table, input, draw| d.fit(table, input, draw)),
+        ask: Box::new(move |asked| e.ask(asked)),
+        reduce: Box::new(move |frame, rows| audit.reduce(frame, rows)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_registry_is_in_order_and_has_manuals() {
+        assert!(AUDITS.is_sorted_by(|a, b| a.manual.name < b.manual.name));
+        for entry in AUDITS {
+            let (name, summary) = (entry.manual.name, entry.manual.summary());
+            assert!(summary.ends_with('.') && summary.len() < 120, "{name}: {summary}");
+            assert!(!entry.manual.text().is_empty() && !entry.manual.paper.is_empty(), "{name}");
+            (entry.read)(&Map::new()).unwrap();
+        }
+    }
+}
