@@ -176,7 +176,7 @@ fn sayings(html: &mut String, index: u32, check: &pb::Check, shown: &[pb::Verdic
     if own.is_empty() {
         return;
     }
-    let _ = write!(html, "<h2>{}</h2><table><tr><th>case<th>what is said of it", escape(&check.spec));
+    let _ = write!(html, "<h2>{}, in words</h2><table><tr><th>case<th>what is said of it", escape(&check.spec));
     for verdict in own {
         let _ = write!(html, "<tr><td>{}<td>{}", escape(&verdict.case_id), escape(&verdict.reason));
     }

@@ -98,8 +98,8 @@ pub(super) fn audit(
         let array =
             ArrayD::from_shape_vec(vec![1, row.len()], row.clone()).map_err(|e| Error::internal("figures", e))?;
         let (scores, array) = (clean.to_vec(), Tensor::F64(array));
-        all[*i] =
-            Ok(Probed { scores, array, queries, attacked: None, explained: BTreeMap::new(), words: String::new() });
+        let (explained, words) = (BTreeMap::new(), String::new());
+        all[*i] = Ok(Probed { scores, array, queries, attacked: None, explained, words });
         figures.insert(chunk.position(*i), row);
     }
     Ok((all, Audited { check: 0, point: 0, frame: Frame::clone(&frame), figures }))
