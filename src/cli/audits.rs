@@ -40,10 +40,8 @@ pub(super) fn plots(job: &pb::Job, report: &pb::Report, found: &Figures) -> Vec<
     for (index, check) in (0..).zip(checks) {
         let Some(entry) = report.checks.iter().find(|entry| entry.check == check.spec) else { continue };
         let mut add = |name: String, svg: String| plots.push(Plot { check: index, name, svg });
-        if entry.curves.is_empty() {
-            if let Some(svg) = of_metrics(entry) {
-                add("features".to_owned(), svg);
-            }
+        if let (true, Some(svg)) = (entry.curves.is_empty(), of_metrics(entry)) {
+            add("features".to_owned(), svg);
         }
         let none = Vec::new();
         let figures = found.figures.get(&index).unwrap_or(&none);

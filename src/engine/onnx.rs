@@ -16,6 +16,10 @@ use crate::tensor::DType;
 /// Most nodes of a graph, subgraphs included.
 const NODES_MAX: usize = 100_000;
 
+/// Operators that belong to the convolution before them.
+const BEHIND: [&str; 9] =
+    ["BatchNormalization", "Clip", "Elu", "Gelu", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Relu"];
+
 /// An axis of an input or output as the file declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Axis {
@@ -87,10 +91,20 @@ impl Graph {
         Ok(Self { inputs, outputs, operators, opsets, parameters: walk.parameters, proto })
     }
 
-    /// The output of the last convolution, in the order of the file.
+    /// What comes of the last convolution, in the order of the file: its output behind the normalisation and the
+    /// activation that follow it alone.
     pub(super) fn last_convolution(&self) -> Option<String> {
-        let nodes = self.proto.graph.iter().flat_map(|graph| &graph.node);
-        nodes.filter(|node| node.op_type == "Conv").last()?.output.first().cloned()
+        let nodes = || self.proto.graph.iter().flat_map(|graph| &graph.node);
+        let mut output = nodes().rfind(|node| node.op_type == "Conv")?.output.first()?;
+        // No more than there are operators, so that a graph in a circle ends too.
+        for _ in BEHIND {
+            let mut users = nodes().filter(|node| node.input.contains(output));
+            match (users.next(), users.next()) {
+                (Some(user), None) if BEHIND.contains(&user.op_type.as_str()) => output = user.output.first()?,
+                _ => break,
+            }
+        }
+        Some(output.clone())
     }
 
     /// Whether axis 0 of every input is the sample axis: open under one name (or under none), or fixed to one length.

@@ -20,7 +20,7 @@ pub struct Wish {
 /// An inner tensor of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layer {
-    /// The output of the last convolution, in the order of the file.
+    /// What comes of the last convolution, in the order of the file, behind its activation.
     LastConvolution,
     /// As in the ONNX graph.
     Named(String),

@@ -175,7 +175,7 @@ mod tests {
         // A share of 0.2 of a hundred has a standard error of 0.0402, and t is 1.984.
         assert!((figure.value - 0.2).abs() < 1e-12 && (figure.low - 0.1202).abs() < 1e-3, "{figure:?}");
         assert_eq!(figure.n, 100);
-        let nothing = importance(Metric::Accuracy, &[0.0; 100], &clean, &[clean.clone()]);
+        let nothing = importance(Metric::Accuracy, &[0.0; 100], &clean, std::slice::from_ref(&clean));
         assert_eq!((nothing.value, nothing.low, nothing.high), (0.0, 0.0, 0.0));
     }
 }

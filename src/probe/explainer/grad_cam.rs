@@ -20,7 +20,7 @@ use crate::probe::{Access, Kind, Probe};
 pub(super) struct GradCam {
     #[serde(flatten)]
     view: View,
-    /// An inner tensor of the ONNX graph with channels, rows and columns. If left out, the output of the last
+    /// An inner tensor of the ONNX graph with channels, rows and columns. If left out, the activation of the last
     /// convolution.
     layer: Option<String>,
 }
