@@ -16,7 +16,7 @@ const STYLE: &str = "
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; } td, th { padding: .2rem .7rem; text-align: left; border-bottom: 1px solid #e4e4e4; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.number, th.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .PASS, .held { color: #00714f; } .FAIL, .broken, .failed { color: #b03a00; } .INCONCLUSIVE { color: #8a6d00; }
 svg { max-width: 44rem; width: 100%; height: auto; } .accuracy text { font-size: 12px; fill: #444; }
 .grid { stroke: #e4e4e4; } .clean { stroke: #555; stroke-dasharray: 5 4; } .band { fill: #555; opacity: .1; }
@@ -154,7 +154,11 @@ fn gallery(html: &mut String, index: u32, check: &pb::Check, shown: &[pb::Verdic
         }
         for (point, verdict) in own.iter().enumerate() {
             if let Some(picture) = pictures.get(&(Some(index), case, point)) {
-                let class = if verdict.outcome() == pb::Outcome::Held { "held" } else { "broken" };
+                let class = match verdict.outcome() {
+                    pb::Outcome::Held => "held",
+                    pb::Outcome::Broken => "broken",
+                    _ => "",
+                };
                 cell(html, picture, &caption(verdict), class);
             }
         }
@@ -182,7 +186,8 @@ fn sayings(html: &mut String, index: u32, check: &pb::Check, shown: &[pb::Verdic
 fn caption(verdict: &pb::Verdict) -> String {
     let params: Vec<String> =
         verdict.params.iter().flat_map(crate::api::struct_to_map).map(|(_, v)| v.to_string()).collect();
-    let predicted = verdict.predicted.map_or("?".to_owned(), |p| p.to_string());
+    let class = |p: f64| if p.fract() == 0.0 { p.to_string() } else { figure(p) };
+    let predicted = verdict.predicted.map_or("?".to_owned(), class);
     // Of a severity it is worth a word, not of all settings of a search.
     let said = if matches!(params.len(), 1 | 2) { params.join(", ") } else { "predicted".to_owned() };
     format!("{said}: {predicted}")
@@ -211,7 +216,9 @@ mod tests {
     fn bars_of_a_check_stand_under_it_with_what_was_predicted() {
         let check = pb::Check { spec: "kernel_shap".to_owned(), ..Default::default() };
         let spec = Some(pb::JobSpec { checks: vec![check.clone(), check], ..Default::default() });
-        let verdict = pb::Verdict { case_index: 3, check_index: 1, predicted: Some(2.0), ..Default::default() };
+        let outcome = pb::Outcome::Broken.into();
+        let verdict =
+            pb::Verdict { case_index: 3, check_index: 1, predicted: Some(2.0), outcome, ..Default::default() };
         let pictures = Pictures::from([((Some(1), 3, 0), Picture::Svg("<svg></svg>".to_owned()))]);
         let job = pb::Job { spec, ..Default::default() };
         let html = page(&job, &pb::Report::default(), &[verdict], &pictures, &[]);

@@ -58,9 +58,7 @@ fn tensor(tensor: &mut TensorProto, rng: &mut Rng) {
         Ok(DataType::Int8 | DataType::Uint8) => 1,
         _ => return,
     };
-    let mut raw = tensor.raw_data.to_vec();
-    shuffle(&mut raw, bytes, rng);
-    tensor.raw_data = raw.into();
+    shuffle(&mut tensor.raw_data, bytes, rng);
     shuffle(&mut tensor.float_data, 1, rng);
     shuffle(&mut tensor.double_data, 1, rng);
     shuffle(&mut tensor.int32_data, 1, rng);

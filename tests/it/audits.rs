@@ -65,19 +65,17 @@ const TABULAR: [&str; 7] = ["bc_gb", "bc_logreg", "bc_rf", "bc_skmlp", "bc_svm",
 fn partial_dependence_is_that_of_scikit_learn() {
     let Some(corpus) = super::corpus::corpus() else { return };
     println!("| model | grid | mean |\n|---|---|---|");
-    for name in TABULAR {
+    // The corpus has figures of diabetes_gbr by scikit-learn's other method, which weighs the branches of trees by the rows
+    // they were fitted to; those of the definition are in tests/golden.
+    for name in TABULAR.into_iter().filter(|name| *name != "diabetes_gbr") {
         let (model, file) = (load(&corpus, name), corpus.join(format!("golden/explain_tabular_{name}.npz")));
         let cases = data(&corpus, name, "train");
         let report = audit(&model, &cases, &[], "partial_dependence:features=0 1 2 3,grid_resolution=20", 64);
         let mut worst = [0.0f64; 2];
-        let first = report.curves[0].mean[0] - array(&file, "pd_value_0").unwrap().to_f64()[0];
-        // Of boosted regressors scikit-learn's figures leave out the constant that boosting starts from.
-        let constant = if name == "diabetes_gbr" { first } else { 0.0 };
         for (j, curve) in report.curves.iter().enumerate() {
             let golden = |what: &str| array(&file, &format!("pd_{what}_{j}")).unwrap().to_f64();
             worst[0] = worst[0].max(apart(&curve.axes[0], &golden("grid")));
-            let mean: Vec<f64> = curve.mean.iter().map(|mean| mean - constant).collect();
-            worst[1] = worst[1].max(apart(&mean, &golden("value")));
+            worst[1] = worst[1].max(apart(&curve.mean, &golden("value")));
         }
         println!("| {name} | {:.1e} | {:.1e} |", worst[0], worst[1]);
         assert!(report.curves.len() == 4 && worst[0] < 1e-5 && worst[1] < 1e-5, "{name}: {worst:?}");

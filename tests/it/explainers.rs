@@ -13,14 +13,14 @@ use super::models::array;
 
 const MNIST: &[u8] = include_bytes!("../models/mnist_cnn.onnx");
 
-struct Pair {
-    model: Model,
+pub(super) struct Pair {
+    pub(super) model: Model,
     gradient: Differentiated,
     background: Vec<Vec<f32>>,
 }
 
 impl Pair {
-    fn load(onnx: &[u8]) -> Self {
+    pub(super) fn load(onnx: &[u8]) -> Self {
         let graph = Graph::read(onnx).unwrap();
         let model = Model::of(&graph, "").unwrap();
         let wish = Wish { batch: model.batch(), ..Wish::default() };
@@ -36,7 +36,7 @@ impl Pair {
         Self { gradient: Differentiated::of(&graph, pair.model.signature(), &wish).unwrap(), ..pair }
     }
 
-    fn explain(&self, cases: &[Case], spec: &str) -> Evidence {
+    pub(super) fn explain(&self, cases: &[Case], spec: &str) -> Evidence {
         let (gradient, background) = (Some(&self.gradient), self.background.as_slice());
         let subject = Subject { gradient, background, ..Subject::new(&self.model) };
         let chunk = Chunk::new(&self.model, cases, 0).unwrap();
@@ -44,7 +44,7 @@ impl Pair {
     }
 }
 
-fn digits(n: usize) -> Vec<Case> {
+pub(super) fn digits(n: usize) -> Vec<Case> {
     let cases = data::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/mnist_test.npz")).unwrap();
     cases.take(n).map(Result::unwrap).collect()
 }
@@ -275,7 +275,7 @@ fn another_class_and_another_output_are_explained_on_demand() {
 }
 
 /// Rows of a table without answers.
-fn table(rows: &Tensor) -> Vec<Case> {
+pub(super) fn table(rows: &Tensor) -> Vec<Case> {
     let Tensor::F32(rows) = rows else { panic!("{:?}", rows.dtype()) };
     let case = |(i, row): (usize, ndarray::ArrayViewD<'_, f32>)| Case {
         id: i.to_string(),
@@ -352,7 +352,7 @@ fn drawn_shapley_values_add_up_and_are_exact_for_a_linear_model() {
 }
 
 /// Places by size, the largest first.
-fn rank(values: &[f64]) -> Vec<usize> {
+pub(super) fn rank(values: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|a, b| values[*b].abs().total_cmp(&values[*a].abs()));
     order
@@ -386,7 +386,7 @@ fn reference_rows_come_with_the_job() {
 }
 
 /// Cases of arrays as one batch.
-fn tensors(cases: &[Case]) -> assay::tensor::Tensors {
+pub(super) fn tensors(cases: &[Case]) -> assay::tensor::Tensors {
     let rows = cases.iter().map(|case| match &case.inputs.values().next().unwrap() {
         Value::Tensor(Tensor::U8(a)) => Tensor::F32(a.mapv(|v| f32::from(v) / 255.0)),
         Value::Tensor(other) => other.clone(),

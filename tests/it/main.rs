@@ -16,6 +16,7 @@ mod engines;
 mod explainers;
 mod faults;
 mod gradients;
+mod lime;
 mod metrics;
 mod models;
 mod pictures;

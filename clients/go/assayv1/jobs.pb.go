@@ -1857,7 +1857,9 @@ type CheckReport struct {
 	// Overall metrics before sliced ones.
 	Metrics []*Metric `protobuf:"bytes,4,rep,name=metrics,proto3" json:"metrics,omitempty"`
 	// Of classifiers, at one point.
-	Confusion     *ConfusionMatrix `protobuf:"bytes,5,opt,name=confusion,proto3" json:"confusion,omitempty"`
+	Confusion *ConfusionMatrix `protobuf:"bytes,5,opt,name=confusion,proto3" json:"confusion,omitempty"`
+	// Of audits that follow the answer over the values of features.
+	Curves        []*FeatureCurve `protobuf:"bytes,6,rep,name=curves,proto3" json:"curves,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1927,6 +1929,94 @@ func (x *CheckReport) GetConfusion() *ConfusionMatrix {
 	return nil
 }
 
+func (x *CheckReport) GetCurves() []*FeatureCurve {
+	if x != nil {
+		return x.Curves
+	}
+	return nil
+}
+
+// The mean answer over the values of one feature, or of two.
+type FeatureCurve struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in the slices of metrics; the two of a pair with `*` between them.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Of each feature.
+	Axes []*FeatureCurve_Axis `protobuf:"bytes,2,rep,name=axes,proto3" json:"axes,omitempty"`
+	// At the points of the grid, the last axis fastest.
+	Mean []float64 `protobuf:"fixed64,3,rep,packed,name=mean,proto3" json:"mean,omitempty"`
+	// 95 % intervals.
+	Low           []float64 `protobuf:"fixed64,4,rep,packed,name=low,proto3" json:"low,omitempty"`
+	High          []float64 `protobuf:"fixed64,5,rep,packed,name=high,proto3" json:"high,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FeatureCurve) Reset() {
+	*x = FeatureCurve{}
+	mi := &file_assay_v1_jobs_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FeatureCurve) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FeatureCurve) ProtoMessage() {}
+
+func (x *FeatureCurve) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_v1_jobs_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FeatureCurve.ProtoReflect.Descriptor instead.
+func (*FeatureCurve) Descriptor() ([]byte, []int) {
+	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *FeatureCurve) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FeatureCurve) GetAxes() []*FeatureCurve_Axis {
+	if x != nil {
+		return x.Axes
+	}
+	return nil
+}
+
+func (x *FeatureCurve) GetMean() []float64 {
+	if x != nil {
+		return x.Mean
+	}
+	return nil
+}
+
+func (x *FeatureCurve) GetLow() []float64 {
+	if x != nil {
+		return x.Low
+	}
+	return nil
+}
+
+func (x *FeatureCurve) GetHigh() []float64 {
+	if x != nil {
+		return x.High
+	}
+	return nil
+}
+
 // Cases by label and predicted class. Of several acceptable labels the effective one is the prediction.
 type ConfusionMatrix struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1940,7 +2030,7 @@ type ConfusionMatrix struct {
 
 func (x *ConfusionMatrix) Reset() {
 	*x = ConfusionMatrix{}
-	mi := &file_assay_v1_jobs_proto_msgTypes[25]
+	mi := &file_assay_v1_jobs_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1952,7 +2042,7 @@ func (x *ConfusionMatrix) String() string {
 func (*ConfusionMatrix) ProtoMessage() {}
 
 func (x *ConfusionMatrix) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_jobs_proto_msgTypes[25]
+	mi := &file_assay_v1_jobs_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1965,7 +2055,7 @@ func (x *ConfusionMatrix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfusionMatrix.ProtoReflect.Descriptor instead.
 func (*ConfusionMatrix) Descriptor() ([]byte, []int) {
-	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{25}
+	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ConfusionMatrix) GetCells() []*ConfusionMatrix_Cell {
@@ -1996,7 +2086,7 @@ type GateReport struct {
 
 func (x *GateReport) Reset() {
 	*x = GateReport{}
-	mi := &file_assay_v1_jobs_proto_msgTypes[26]
+	mi := &file_assay_v1_jobs_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2008,7 +2098,7 @@ func (x *GateReport) String() string {
 func (*GateReport) ProtoMessage() {}
 
 func (x *GateReport) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_jobs_proto_msgTypes[26]
+	mi := &file_assay_v1_jobs_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2021,7 +2111,7 @@ func (x *GateReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GateReport.ProtoReflect.Descriptor instead.
 func (*GateReport) Descriptor() ([]byte, []int) {
-	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{26}
+	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GateReport) GetGate() string {
@@ -2073,7 +2163,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_assay_v1_jobs_proto_msgTypes[27]
+	mi := &file_assay_v1_jobs_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2085,7 +2175,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_jobs_proto_msgTypes[27]
+	mi := &file_assay_v1_jobs_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2098,7 +2188,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{27}
+	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Report) GetChecks() []*CheckReport {
@@ -2145,7 +2235,7 @@ type ListArtifactsRequest struct {
 
 func (x *ListArtifactsRequest) Reset() {
 	*x = ListArtifactsRequest{}
-	mi := &file_assay_v1_jobs_proto_msgTypes[28]
+	mi := &file_assay_v1_jobs_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2157,7 +2247,7 @@ func (x *ListArtifactsRequest) String() string {
 func (*ListArtifactsRequest) ProtoMessage() {}
 
 func (x *ListArtifactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_jobs_proto_msgTypes[28]
+	mi := &file_assay_v1_jobs_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2170,7 +2260,7 @@ func (x *ListArtifactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListArtifactsRequest.ProtoReflect.Descriptor instead.
 func (*ListArtifactsRequest) Descriptor() ([]byte, []int) {
-	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{28}
+	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListArtifactsRequest) GetName() string {
@@ -2203,7 +2293,7 @@ type Artifact struct {
 
 func (x *Artifact) Reset() {
 	*x = Artifact{}
-	mi := &file_assay_v1_jobs_proto_msgTypes[29]
+	mi := &file_assay_v1_jobs_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2215,7 +2305,7 @@ func (x *Artifact) String() string {
 func (*Artifact) ProtoMessage() {}
 
 func (x *Artifact) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_jobs_proto_msgTypes[29]
+	mi := &file_assay_v1_jobs_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2228,7 +2318,7 @@ func (x *Artifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
 func (*Artifact) Descriptor() ([]byte, []int) {
-	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{29}
+	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Artifact) GetName() string {
@@ -2303,7 +2393,7 @@ type ListArtifactsResponse struct {
 
 func (x *ListArtifactsResponse) Reset() {
 	*x = ListArtifactsResponse{}
-	mi := &file_assay_v1_jobs_proto_msgTypes[30]
+	mi := &file_assay_v1_jobs_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2315,7 +2405,7 @@ func (x *ListArtifactsResponse) String() string {
 func (*ListArtifactsResponse) ProtoMessage() {}
 
 func (x *ListArtifactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_jobs_proto_msgTypes[30]
+	mi := &file_assay_v1_jobs_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2328,7 +2418,7 @@ func (x *ListArtifactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListArtifactsResponse.ProtoReflect.Descriptor instead.
 func (*ListArtifactsResponse) Descriptor() ([]byte, []int) {
-	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{30}
+	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListArtifactsResponse) GetArtifacts() []*Artifact {
@@ -2348,7 +2438,7 @@ type ReadArtifactRequest struct {
 
 func (x *ReadArtifactRequest) Reset() {
 	*x = ReadArtifactRequest{}
-	mi := &file_assay_v1_jobs_proto_msgTypes[31]
+	mi := &file_assay_v1_jobs_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2360,7 +2450,7 @@ func (x *ReadArtifactRequest) String() string {
 func (*ReadArtifactRequest) ProtoMessage() {}
 
 func (x *ReadArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_jobs_proto_msgTypes[31]
+	mi := &file_assay_v1_jobs_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2373,7 +2463,7 @@ func (x *ReadArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadArtifactRequest.ProtoReflect.Descriptor instead.
 func (*ReadArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{31}
+	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReadArtifactRequest) GetName() string {
@@ -2399,7 +2489,7 @@ type ReadArtifactResponse struct {
 
 func (x *ReadArtifactResponse) Reset() {
 	*x = ReadArtifactResponse{}
-	mi := &file_assay_v1_jobs_proto_msgTypes[32]
+	mi := &file_assay_v1_jobs_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2411,7 +2501,7 @@ func (x *ReadArtifactResponse) String() string {
 func (*ReadArtifactResponse) ProtoMessage() {}
 
 func (x *ReadArtifactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_jobs_proto_msgTypes[32]
+	mi := &file_assay_v1_jobs_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2424,12 +2514,56 @@ func (x *ReadArtifactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadArtifactResponse.ProtoReflect.Descriptor instead.
 func (*ReadArtifactResponse) Descriptor() ([]byte, []int) {
-	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{32}
+	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReadArtifactResponse) GetData() []byte {
 	if x != nil {
 		return x.Data
+	}
+	return nil
+}
+
+type FeatureCurve_Axis struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Values        []float64              `protobuf:"fixed64,1,rep,packed,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FeatureCurve_Axis) Reset() {
+	*x = FeatureCurve_Axis{}
+	mi := &file_assay_v1_jobs_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FeatureCurve_Axis) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FeatureCurve_Axis) ProtoMessage() {}
+
+func (x *FeatureCurve_Axis) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_v1_jobs_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FeatureCurve_Axis.ProtoReflect.Descriptor instead.
+func (*FeatureCurve_Axis) Descriptor() ([]byte, []int) {
+	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{25, 0}
+}
+
+func (x *FeatureCurve_Axis) GetValues() []float64 {
+	if x != nil {
+		return x.Values
 	}
 	return nil
 }
@@ -2446,7 +2580,7 @@ type ConfusionMatrix_Cell struct {
 
 func (x *ConfusionMatrix_Cell) Reset() {
 	*x = ConfusionMatrix_Cell{}
-	mi := &file_assay_v1_jobs_proto_msgTypes[38]
+	mi := &file_assay_v1_jobs_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2458,7 +2592,7 @@ func (x *ConfusionMatrix_Cell) String() string {
 func (*ConfusionMatrix_Cell) ProtoMessage() {}
 
 func (x *ConfusionMatrix_Cell) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_jobs_proto_msgTypes[38]
+	mi := &file_assay_v1_jobs_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2471,7 +2605,7 @@ func (x *ConfusionMatrix_Cell) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfusionMatrix_Cell.ProtoReflect.Descriptor instead.
 func (*ConfusionMatrix_Cell) Descriptor() ([]byte, []int) {
-	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{25, 0}
+	return file_assay_v1_jobs_proto_rawDescGZIP(), []int{26, 0}
 }
 
 func (x *ConfusionMatrix_Cell) GetLabel() string {
@@ -2641,13 +2775,22 @@ const file_assay_v1_jobs_proto_rawDesc = "" +
 	"\x01n\x18\x05 \x01(\x04R\x01n\x12\x19\n" +
 	"\x05count\x18\x06 \x01(\x04H\x00R\x05count\x88\x01\x01\x12\x14\n" +
 	"\x05slice\x18\a \x01(\tR\x05sliceB\b\n" +
-	"\x06_count\"\xcd\x01\n" +
+	"\x06_count\"\xfd\x01\n" +
 	"\vCheckReport\x12\x14\n" +
 	"\x05check\x18\x01 \x01(\tR\x05check\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12/\n" +
 	"\x06params\x18\x03 \x01(\v2\x17.google.protobuf.StructR\x06params\x12*\n" +
 	"\ametrics\x18\x04 \x03(\v2\x10.assay.v1.MetricR\ametrics\x127\n" +
-	"\tconfusion\x18\x05 \x01(\v2\x19.assay.v1.ConfusionMatrixR\tconfusion\"\xb3\x01\n" +
+	"\tconfusion\x18\x05 \x01(\v2\x19.assay.v1.ConfusionMatrixR\tconfusion\x12.\n" +
+	"\x06curves\x18\x06 \x03(\v2\x16.assay.v1.FeatureCurveR\x06curves\"\xad\x01\n" +
+	"\fFeatureCurve\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
+	"\x04axes\x18\x02 \x03(\v2\x1b.assay.v1.FeatureCurve.AxisR\x04axes\x12\x12\n" +
+	"\x04mean\x18\x03 \x03(\x01R\x04mean\x12\x10\n" +
+	"\x03low\x18\x04 \x03(\x01R\x03low\x12\x12\n" +
+	"\x04high\x18\x05 \x03(\x01R\x04high\x1a\x1e\n" +
+	"\x04Axis\x12\x16\n" +
+	"\x06values\x18\x01 \x03(\x01R\x06values\"\xb3\x01\n" +
 	"\x0fConfusionMatrix\x124\n" +
 	"\x05cells\x18\x01 \x03(\v2\x1e.assay.v1.ConfusionMatrix.CellR\x05cells\x12\x18\n" +
 	"\aomitted\x18\x02 \x01(\x04R\aomitted\x1aP\n" +
@@ -2738,7 +2881,7 @@ func file_assay_v1_jobs_proto_rawDescGZIP() []byte {
 }
 
 var file_assay_v1_jobs_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_assay_v1_jobs_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_assay_v1_jobs_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_assay_v1_jobs_proto_goTypes = []any{
 	(JobState)(0),                 // 0: assay.v1.JobState
 	(Outcome)(0),                  // 1: assay.v1.Outcome
@@ -2768,49 +2911,51 @@ var file_assay_v1_jobs_proto_goTypes = []any{
 	(*GetReportRequest)(nil),      // 25: assay.v1.GetReportRequest
 	(*Metric)(nil),                // 26: assay.v1.Metric
 	(*CheckReport)(nil),           // 27: assay.v1.CheckReport
-	(*ConfusionMatrix)(nil),       // 28: assay.v1.ConfusionMatrix
-	(*GateReport)(nil),            // 29: assay.v1.GateReport
-	(*Report)(nil),                // 30: assay.v1.Report
-	(*ListArtifactsRequest)(nil),  // 31: assay.v1.ListArtifactsRequest
-	(*Artifact)(nil),              // 32: assay.v1.Artifact
-	(*ListArtifactsResponse)(nil), // 33: assay.v1.ListArtifactsResponse
-	(*ReadArtifactRequest)(nil),   // 34: assay.v1.ReadArtifactRequest
-	(*ReadArtifactResponse)(nil),  // 35: assay.v1.ReadArtifactResponse
-	nil,                           // 36: assay.v1.JobSpec.ReferencesEntry
-	nil,                           // 37: assay.v1.Verdict.MeasuresEntry
-	nil,                           // 38: assay.v1.VerdictBatch.TagsEntry
-	nil,                           // 39: assay.v1.Done.CountsEntry
-	nil,                           // 40: assay.v1.ReplayCaseResponse.ArraysEntry
-	(*ConfusionMatrix_Cell)(nil),  // 41: assay.v1.ConfusionMatrix.Cell
-	nil,                           // 42: assay.v1.Report.CountsEntry
-	(*timestamppb.Timestamp)(nil), // 43: google.protobuf.Timestamp
-	(*Check)(nil),                 // 44: assay.v1.Check
-	(*structpb.Struct)(nil),       // 45: google.protobuf.Struct
-	(DataType)(0),                 // 46: assay.v1.DataType
-	(*Tags)(nil),                  // 47: assay.v1.Tags
-	(*Tensor)(nil),                // 48: assay.v1.Tensor
-	(*emptypb.Empty)(nil),         // 49: google.protobuf.Empty
+	(*FeatureCurve)(nil),          // 28: assay.v1.FeatureCurve
+	(*ConfusionMatrix)(nil),       // 29: assay.v1.ConfusionMatrix
+	(*GateReport)(nil),            // 30: assay.v1.GateReport
+	(*Report)(nil),                // 31: assay.v1.Report
+	(*ListArtifactsRequest)(nil),  // 32: assay.v1.ListArtifactsRequest
+	(*Artifact)(nil),              // 33: assay.v1.Artifact
+	(*ListArtifactsResponse)(nil), // 34: assay.v1.ListArtifactsResponse
+	(*ReadArtifactRequest)(nil),   // 35: assay.v1.ReadArtifactRequest
+	(*ReadArtifactResponse)(nil),  // 36: assay.v1.ReadArtifactResponse
+	nil,                           // 37: assay.v1.JobSpec.ReferencesEntry
+	nil,                           // 38: assay.v1.Verdict.MeasuresEntry
+	nil,                           // 39: assay.v1.VerdictBatch.TagsEntry
+	nil,                           // 40: assay.v1.Done.CountsEntry
+	nil,                           // 41: assay.v1.ReplayCaseResponse.ArraysEntry
+	(*FeatureCurve_Axis)(nil),     // 42: assay.v1.FeatureCurve.Axis
+	(*ConfusionMatrix_Cell)(nil),  // 43: assay.v1.ConfusionMatrix.Cell
+	nil,                           // 44: assay.v1.Report.CountsEntry
+	(*timestamppb.Timestamp)(nil), // 45: google.protobuf.Timestamp
+	(*Check)(nil),                 // 46: assay.v1.Check
+	(*structpb.Struct)(nil),       // 47: google.protobuf.Struct
+	(DataType)(0),                 // 48: assay.v1.DataType
+	(*Tags)(nil),                  // 49: assay.v1.Tags
+	(*Tensor)(nil),                // 50: assay.v1.Tensor
+	(*emptypb.Empty)(nil),         // 51: google.protobuf.Empty
 }
 var file_assay_v1_jobs_proto_depIdxs = []int32{
 	5,  // 0: assay.v1.Job.spec:type_name -> assay.v1.JobSpec
 	0,  // 1: assay.v1.Job.state:type_name -> assay.v1.JobState
-	43, // 2: assay.v1.Job.create_time:type_name -> google.protobuf.Timestamp
-	43, // 3: assay.v1.Job.end_time:type_name -> google.protobuf.Timestamp
+	45, // 2: assay.v1.Job.create_time:type_name -> google.protobuf.Timestamp
+	45, // 3: assay.v1.Job.end_time:type_name -> google.protobuf.Timestamp
 	16, // 4: assay.v1.Job.progress:type_name -> assay.v1.Progress
 	4,  // 5: assay.v1.Job.estimate:type_name -> assay.v1.Estimate
 	6,  // 6: assay.v1.JobSpec.subject:type_name -> assay.v1.Subject
-	44, // 7: assay.v1.JobSpec.checks:type_name -> assay.v1.Check
-	36, // 8: assay.v1.JobSpec.references:type_name -> assay.v1.JobSpec.ReferencesEntry
+	46, // 7: assay.v1.JobSpec.checks:type_name -> assay.v1.Check
+	37, // 8: assay.v1.JobSpec.references:type_name -> assay.v1.JobSpec.ReferencesEntry
 	5,  // 9: assay.v1.CreateJobRequest.spec:type_name -> assay.v1.JobSpec
 	3,  // 10: assay.v1.ListJobsResponse.jobs:type_name -> assay.v1.Job
-	45, // 11: assay.v1.Verdict.params:type_name -> google.protobuf.Struct
+	47, // 11: assay.v1.Verdict.params:type_name -> google.protobuf.Struct
 	1,  // 12: assay.v1.Verdict.outcome:type_name -> assay.v1.Outcome
-	37, // 13: assay.v1.Verdict.measures:type_name -> assay.v1.Verdict.MeasuresEntry
+	38, // 13: assay.v1.Verdict.measures:type_name -> assay.v1.Verdict.MeasuresEntry
 	13, // 14: assay.v1.VerdictBatch.verdicts:type_name -> assay.v1.Verdict
-	38, // 15: assay.v1.VerdictBatch.tags:type_name -> assay.v1.VerdictBatch.TagsEntry
-	45, // 16: assay.v1.Finding.details:type_name -> google.protobuf.Struct
+	39, // 15: assay.v1.VerdictBatch.tags:type_name -> assay.v1.VerdictBatch.TagsEntry
+	47, // 16: assay.v1.Finding.details:type_name -> google.protobuf.Struct
 	0,  // 17: assay.v1.Done.state:type_name -> assay.v1.JobState
-	39, // 18: assay.v1.Done.counts:type_name -> assay.v1.Done.CountsEntry
+	40, // 18: assay.v1.Done.counts:type_name -> assay.v1.Done.CountsEntry
 	14, // 19: assay.v1.StreamResultsResponse.verdicts:type_name -> assay.v1.VerdictBatch
 	15, // 20: assay.v1.StreamResultsResponse.finding:type_name -> assay.v1.Finding
 	16, // 21: assay.v1.StreamResultsResponse.progress:type_name -> assay.v1.Progress
@@ -2818,48 +2963,50 @@ var file_assay_v1_jobs_proto_depIdxs = []int32{
 	18, // 23: assay.v1.StreamResultsResponse.done:type_name -> assay.v1.Done
 	13, // 24: assay.v1.ListResultsResponse.verdicts:type_name -> assay.v1.Verdict
 	13, // 25: assay.v1.ReplayCaseResponse.verdicts:type_name -> assay.v1.Verdict
-	40, // 26: assay.v1.ReplayCaseResponse.arrays:type_name -> assay.v1.ReplayCaseResponse.ArraysEntry
-	45, // 27: assay.v1.CheckReport.params:type_name -> google.protobuf.Struct
+	41, // 26: assay.v1.ReplayCaseResponse.arrays:type_name -> assay.v1.ReplayCaseResponse.ArraysEntry
+	47, // 27: assay.v1.CheckReport.params:type_name -> google.protobuf.Struct
 	26, // 28: assay.v1.CheckReport.metrics:type_name -> assay.v1.Metric
-	28, // 29: assay.v1.CheckReport.confusion:type_name -> assay.v1.ConfusionMatrix
-	41, // 30: assay.v1.ConfusionMatrix.cells:type_name -> assay.v1.ConfusionMatrix.Cell
-	2,  // 31: assay.v1.GateReport.outcome:type_name -> assay.v1.GateOutcome
-	26, // 32: assay.v1.GateReport.metric:type_name -> assay.v1.Metric
-	27, // 33: assay.v1.Report.checks:type_name -> assay.v1.CheckReport
-	15, // 34: assay.v1.Report.findings:type_name -> assay.v1.Finding
-	29, // 35: assay.v1.Report.gates:type_name -> assay.v1.GateReport
-	42, // 36: assay.v1.Report.counts:type_name -> assay.v1.Report.CountsEntry
-	46, // 37: assay.v1.Artifact.data_type:type_name -> assay.v1.DataType
-	32, // 38: assay.v1.ListArtifactsResponse.artifacts:type_name -> assay.v1.Artifact
-	47, // 39: assay.v1.VerdictBatch.TagsEntry.value:type_name -> assay.v1.Tags
-	48, // 40: assay.v1.ReplayCaseResponse.ArraysEntry.value:type_name -> assay.v1.Tensor
-	7,  // 41: assay.v1.JobService.CreateJob:input_type -> assay.v1.CreateJobRequest
-	8,  // 42: assay.v1.JobService.GetJob:input_type -> assay.v1.GetJobRequest
-	9,  // 43: assay.v1.JobService.ListJobs:input_type -> assay.v1.ListJobsRequest
-	11, // 44: assay.v1.JobService.CancelJob:input_type -> assay.v1.CancelJobRequest
-	12, // 45: assay.v1.JobService.DeleteJob:input_type -> assay.v1.DeleteJobRequest
-	19, // 46: assay.v1.JobService.StreamResults:input_type -> assay.v1.StreamResultsRequest
-	21, // 47: assay.v1.JobService.ListResults:input_type -> assay.v1.ListResultsRequest
-	23, // 48: assay.v1.JobService.ReplayCase:input_type -> assay.v1.ReplayCaseRequest
-	25, // 49: assay.v1.JobService.GetReport:input_type -> assay.v1.GetReportRequest
-	31, // 50: assay.v1.JobService.ListArtifacts:input_type -> assay.v1.ListArtifactsRequest
-	34, // 51: assay.v1.JobService.ReadArtifact:input_type -> assay.v1.ReadArtifactRequest
-	3,  // 52: assay.v1.JobService.CreateJob:output_type -> assay.v1.Job
-	3,  // 53: assay.v1.JobService.GetJob:output_type -> assay.v1.Job
-	10, // 54: assay.v1.JobService.ListJobs:output_type -> assay.v1.ListJobsResponse
-	3,  // 55: assay.v1.JobService.CancelJob:output_type -> assay.v1.Job
-	49, // 56: assay.v1.JobService.DeleteJob:output_type -> google.protobuf.Empty
-	20, // 57: assay.v1.JobService.StreamResults:output_type -> assay.v1.StreamResultsResponse
-	22, // 58: assay.v1.JobService.ListResults:output_type -> assay.v1.ListResultsResponse
-	24, // 59: assay.v1.JobService.ReplayCase:output_type -> assay.v1.ReplayCaseResponse
-	30, // 60: assay.v1.JobService.GetReport:output_type -> assay.v1.Report
-	33, // 61: assay.v1.JobService.ListArtifacts:output_type -> assay.v1.ListArtifactsResponse
-	35, // 62: assay.v1.JobService.ReadArtifact:output_type -> assay.v1.ReadArtifactResponse
-	52, // [52:63] is the sub-list for method output_type
-	41, // [41:52] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	29, // 29: assay.v1.CheckReport.confusion:type_name -> assay.v1.ConfusionMatrix
+	28, // 30: assay.v1.CheckReport.curves:type_name -> assay.v1.FeatureCurve
+	42, // 31: assay.v1.FeatureCurve.axes:type_name -> assay.v1.FeatureCurve.Axis
+	43, // 32: assay.v1.ConfusionMatrix.cells:type_name -> assay.v1.ConfusionMatrix.Cell
+	2,  // 33: assay.v1.GateReport.outcome:type_name -> assay.v1.GateOutcome
+	26, // 34: assay.v1.GateReport.metric:type_name -> assay.v1.Metric
+	27, // 35: assay.v1.Report.checks:type_name -> assay.v1.CheckReport
+	15, // 36: assay.v1.Report.findings:type_name -> assay.v1.Finding
+	30, // 37: assay.v1.Report.gates:type_name -> assay.v1.GateReport
+	44, // 38: assay.v1.Report.counts:type_name -> assay.v1.Report.CountsEntry
+	48, // 39: assay.v1.Artifact.data_type:type_name -> assay.v1.DataType
+	33, // 40: assay.v1.ListArtifactsResponse.artifacts:type_name -> assay.v1.Artifact
+	49, // 41: assay.v1.VerdictBatch.TagsEntry.value:type_name -> assay.v1.Tags
+	50, // 42: assay.v1.ReplayCaseResponse.ArraysEntry.value:type_name -> assay.v1.Tensor
+	7,  // 43: assay.v1.JobService.CreateJob:input_type -> assay.v1.CreateJobRequest
+	8,  // 44: assay.v1.JobService.GetJob:input_type -> assay.v1.GetJobRequest
+	9,  // 45: assay.v1.JobService.ListJobs:input_type -> assay.v1.ListJobsRequest
+	11, // 46: assay.v1.JobService.CancelJob:input_type -> assay.v1.CancelJobRequest
+	12, // 47: assay.v1.JobService.DeleteJob:input_type -> assay.v1.DeleteJobRequest
+	19, // 48: assay.v1.JobService.StreamResults:input_type -> assay.v1.StreamResultsRequest
+	21, // 49: assay.v1.JobService.ListResults:input_type -> assay.v1.ListResultsRequest
+	23, // 50: assay.v1.JobService.ReplayCase:input_type -> assay.v1.ReplayCaseRequest
+	25, // 51: assay.v1.JobService.GetReport:input_type -> assay.v1.GetReportRequest
+	32, // 52: assay.v1.JobService.ListArtifacts:input_type -> assay.v1.ListArtifactsRequest
+	35, // 53: assay.v1.JobService.ReadArtifact:input_type -> assay.v1.ReadArtifactRequest
+	3,  // 54: assay.v1.JobService.CreateJob:output_type -> assay.v1.Job
+	3,  // 55: assay.v1.JobService.GetJob:output_type -> assay.v1.Job
+	10, // 56: assay.v1.JobService.ListJobs:output_type -> assay.v1.ListJobsResponse
+	3,  // 57: assay.v1.JobService.CancelJob:output_type -> assay.v1.Job
+	51, // 58: assay.v1.JobService.DeleteJob:output_type -> google.protobuf.Empty
+	20, // 59: assay.v1.JobService.StreamResults:output_type -> assay.v1.StreamResultsResponse
+	22, // 60: assay.v1.JobService.ListResults:output_type -> assay.v1.ListResultsResponse
+	24, // 61: assay.v1.JobService.ReplayCase:output_type -> assay.v1.ReplayCaseResponse
+	31, // 62: assay.v1.JobService.GetReport:output_type -> assay.v1.Report
+	34, // 63: assay.v1.JobService.ListArtifacts:output_type -> assay.v1.ListArtifactsResponse
+	36, // 64: assay.v1.JobService.ReadArtifact:output_type -> assay.v1.ReadArtifactResponse
+	54, // [54:65] is the sub-list for method output_type
+	43, // [43:54] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_assay_v1_jobs_proto_init() }
@@ -2887,7 +3034,7 @@ func file_assay_v1_jobs_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_assay_v1_jobs_proto_rawDesc), len(file_assay_v1_jobs_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   40,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

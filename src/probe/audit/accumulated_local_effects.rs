@@ -11,7 +11,7 @@ use crate::metric::{Figure, Moments};
 use crate::probe::Probe;
 use crate::probe::explainer::Names;
 
-/// How the answer moves as a feature goes from one edge of an interval to the next, averaged over the cases in it, added up.
+/// How the answer moves as a feature goes on, among cases that have such values: local effects, added up.
 ///
 /// Unlike partial dependence it only asks about values near those that a case has, and so stays true where features go
 /// together. Intervals hold about equally many cases. The curve's mean over the cases is zero; `effect_range` is how far

@@ -3,6 +3,7 @@
 use super::partition::Partition;
 use super::study::Study;
 use crate::error::Result;
+use crate::tensor::Rng;
 
 /// Which groups are known.
 pub(super) type Coalition = Vec<bool>;
@@ -32,4 +33,14 @@ pub(super) fn worth(
         worth.extend(means);
     }
     Ok(worth)
+}
+
+/// A subset of this size, all alike.
+pub(super) fn some(values: usize, size: usize, rng: &mut Rng) -> Coalition {
+    let (mut known, mut order) = (vec![false; values], (0..values).collect::<Vec<_>>());
+    for i in 0..size {
+        order.swap(i, i + rng.below(values - i));
+        known[order[i]] = true;
+    }
+    known
 }

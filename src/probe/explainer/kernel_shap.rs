@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Explainer;
-use super::coalition::{Coalition, worth};
+use super::coalition::{Coalition, some, worth};
 use super::linear::solve;
 use super::partition::Grouping;
 use super::study::{Explanation, Study};
@@ -170,16 +170,6 @@ fn subsets(values: usize, size: usize, mut visit: impl FnMut(&[bool])) {
             places[j] = places[j - 1] + 1;
         }
     }
-}
-
-/// A subset of this size, all alike.
-fn some(values: usize, size: usize, rng: &mut Rng) -> Coalition {
-    let (mut known, mut order) = (vec![false; values], (0..values).collect::<Vec<_>>());
-    for i in 0..size {
-        order.swap(i, i + rng.below(values - i));
-        known[order[i]] = true;
-    }
-    known
 }
 
 /// The shares that fit the coalitions' worth best, among those that add up to `whole`: the last one is what the others

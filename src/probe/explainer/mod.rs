@@ -9,6 +9,7 @@
 mod anchors;
 mod baseline;
 mod coalition;
+mod connected;
 mod counterfactual;
 mod exact_shapley;
 mod expected_gradients;
@@ -18,17 +19,23 @@ mod gradient_shap;
 mod input_x_gradient;
 mod integrated_gradients;
 mod kernel_shap;
+mod lime;
 mod linear;
+mod masks;
 mod noise_tunnel;
 mod occlusion;
 mod partition;
+mod parts;
 mod permutation_shap;
 mod quality;
 mod random;
+mod rise;
 mod saliency;
 mod smooth_grad;
 mod study;
 mod superpixels;
+mod surrogate;
+mod table;
 mod tree_shap;
 mod vargrad;
 mod view;
@@ -64,9 +71,11 @@ pub static EXPLAINERS: &[Entry] = &[
     explainer::<input_x_gradient::InputXGradient>(),
     explainer::<integrated_gradients::IntegratedGradients>(),
     explainer::<kernel_shap::KernelShap>(),
+    explainer::<lime::Lime>(),
     explainer::<occlusion::Occlusion>(),
     explainer::<permutation_shap::PermutationShap>(),
     explainer::<random::Random>(),
+    explainer::<rise::Rise>(),
     explainer::<saliency::Saliency>(),
     explainer::<smooth_grad::SmoothGrad>(),
     explainer::<tree_shap::TreeShap>(),
@@ -83,11 +92,13 @@ trait Explainer: Probe {
     /// What it can explain: with scores alone tokens too.
     const KINDS: &'static [Kind] = &[Kind::Floats];
 
-    /// Whether attributions are slopes, the score per unit of a value, and not parts of the score.
-    const SLOPES: bool = false;
-
     /// What is explained.
     fn view(&self) -> View;
+
+    /// Whether attributions are slopes, the score per unit of a value, and not parts of the score.
+    fn slopes(&self) -> bool {
+        false
+    }
 
     /// Refuses an input that it cannot explain, or for which its parameters have no meaning; under `params...` or the name.
     fn fits(&self, _input: &Input) -> Result<()> {
@@ -255,7 +266,7 @@ fn read<E: Explainer>(params: &Map<String, Value>) -> Result<Attributor> {
     let questions = Questions::deserialize(Value::Object(params.clone())).map_err(wrong)?;
     let explainer = Arc::new(E::deserialize(Value::Object(params.clone())).map_err(wrong)?);
     let other = questions.agrees_with.as_ref().map(|name| Other::read(name, explainer.layer(), params)).transpose()?;
-    let view = explainer.view();
+    let (view, slopes) = (explainer.view(), explainer.slopes());
     let layer = explainer.layer().or(other.as_ref().and_then(|other| other.attributor.layer.clone()));
     let (explaining, fitting, wanting) = (explainer.clone(), explainer.clone(), explainer.clone());
     let answering = explainer.clone();
@@ -264,7 +275,7 @@ fn read<E: Explainer>(params: &Map<String, Value>) -> Result<Attributor> {
     let wants_background = Box::new(move |input: &Input| wanting.wants_background(input));
     let explain = Box::new(move |study: &Study<'_>| explaining.explain(study));
     let cost = Box::new(move |input: &Input, background| explainer.cost(input, background));
-    Ok(Attributor { view, layer, slopes: E::SLOPES, questions, other, fits, answers, wants_background, explain, cost })
+    Ok(Attributor { view, layer, slopes, questions, other, fits, answers, wants_background, explain, cost })
 }
 
 #[cfg(test)]

@@ -65,6 +65,11 @@ impl Tunnel {
         (entry.read)(if let Value::Object(params) = &params { params } else { &none })
     }
 
+    /// Whether what explains the copies gives slopes.
+    pub(super) fn slopes(&self) -> bool {
+        self.of == Inner::Saliency
+    }
+
     pub(super) fn cost(&self, input: &Input, background: u64) -> Spent {
         let each = self.inner().map_or(Spent::default(), |inner| inner.cost(input, background));
         let all = |count: u64| count.saturating_mul(u64::from(self.n_samples));

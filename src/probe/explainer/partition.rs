@@ -34,7 +34,7 @@ pub(super) struct Partition {
 }
 
 impl Partition {
-    fn new(of: Vec<usize>) -> Self {
+    pub(super) fn new(of: Vec<usize>) -> Self {
         let count = of.iter().max().map_or(0, |most| most + 1);
         Self { of, count }
     }
@@ -61,6 +61,11 @@ impl Grouping {
             ("superpixels", Some([_, height, width])) => Ok(self.segments.min(height * width)),
             _ => Ok(self.places(input, &[])?.count),
         }
+    }
+
+    /// Whether someone said what comes and goes together.
+    pub(super) fn is_given(&self) -> bool {
+        self.groups.is_some()
     }
 
     /// The same with so many superpixels or patches at most.

@@ -40,10 +40,13 @@ impl Probe for Saliency {
 impl Explainer for Saliency {
     const ACCESSES: &'static [Access] = &[Access::Gradient];
     const COST: &'static str = "2";
-    const SLOPES: bool = true;
 
     fn view(&self) -> View {
         self.view
+    }
+
+    fn slopes(&self) -> bool {
+        true
     }
 
     fn cost(&self, _: &Input, _: u64) -> Spent {

@@ -35,6 +35,10 @@ impl Explainer for SmoothGrad {
         self.tunnel.view
     }
 
+    fn slopes(&self) -> bool {
+        self.tunnel.slopes()
+    }
+
     fn cost(&self, input: &Input, background: u64) -> Spent {
         self.tunnel.cost(input, background)
     }

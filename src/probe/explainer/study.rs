@@ -96,7 +96,7 @@ impl Study<'_> {
     }
 
     /// Rows that should be made at once, so that they do not take much memory.
-    pub(in crate::probe) fn batch(&self) -> usize {
+    pub(super) fn batch(&self) -> usize {
         (AT_ONCE / self.input().len().max(1)).clamp(1, ROWS)
     }
 
