@@ -135,7 +135,7 @@ pub static METRICS: &[Known] = &[
         Lower,
         Some(Paired::Measure("residual")),
         STUDENT,
-        "how far the attributions of an explanation are from what they should add up to, in units of the score",
+        "error of an explanation in units of the score: how far from adding up, from the model, or from sure (its manual says)",
     ),
     row(
         "residual_relative",
@@ -143,7 +143,7 @@ pub static METRICS: &[Known] = &[
         Lower,
         Some(Paired::Measure("residual_relative")),
         STUDENT,
-        "the residual as a share of what the attributions should add up to",
+        "the residual as a share of what is explained",
     ),
     row(
         "counterfactual_rate",

@@ -173,11 +173,11 @@ mod tests {
         for seed in 0..20 {
             let mut rng = Rng::new(seed, "anchors", "0", 0);
             let mut draw = |rules: &[Vec<usize>], each: usize| {
-                let mut stays = |rule: &Vec<usize>| {
+                let stays = |rule: &Vec<usize>| {
                     let known = [2, 5].iter().filter(|feature| rule.contains(feature)).count();
                     (0..each).filter(|_| rng.uniform() < [0.5, 0.8, 0.99][known]).count()
                 };
-                Ok(rules.iter().map(|rule| stays(rule)).collect())
+                Ok(rules.iter().map(stays).collect())
             };
             let coverage = |rule: &[usize]| 0.5f64.powi(rule.len() as i32);
             let features: Vec<usize> = (0..10).collect();

@@ -13,7 +13,7 @@ impl Search<'_> {
             let before = self.space.distance(self.own, &x);
             x = self.restore(x)?;
             x = self.tighten(x)?;
-            x = self.halve(&self.own.to_vec(), x)?;
+            x = self.halve(self.own, x)?;
             self.keep(&x);
             if self.left == 0 || self.space.distance(self.own, &x) > before * 0.999 {
                 return Ok(());

@@ -35,7 +35,7 @@ impl Search<'_> {
     /// Looks everywhere while rows may be asked; `margin` is that of the case itself.
     pub(super) fn run(&mut self, margin: f64, background: &[Vec<f32>], rng: &mut Rng) -> Result<()> {
         self.push(margin)?;
-        self.from_rows(background)?;
+        self.start_from_rows(background)?;
         if self.best.is_none() {
             self.spheres(rng)?;
         }
@@ -81,7 +81,7 @@ impl Search<'_> {
     }
 
     /// Starts from the nearest background rows that have the wanted answer, what must not change left as it is.
-    fn from_rows(&mut self, background: &[Vec<f32>]) -> Result<()> {
+    fn start_from_rows(&mut self, background: &[Vec<f32>]) -> Result<()> {
         let settled = background.iter().map(|row| self.space.row(row, self.own));
         let mut rows: Vec<(f64, Vec<f32>)> = settled.map(|row| (self.space.distance(self.own, &row), row)).collect();
         rows.sort_by(|a, b| a.0.total_cmp(&b.0));
