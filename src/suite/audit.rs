@@ -1,8 +1,7 @@
 //! Audits: what is read of all cases before any is asked, what is asked of a chunk, and what of a job is reported.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::ArrayD;
 
@@ -23,7 +22,7 @@ use crate::tensor::{Tensor, Tensors};
 pub struct Survey {
     table: Table,
     /// By seed and canonical SPEC.
-    frames: RefCell<BTreeMap<(u64, String), Rc<Frame>>>,
+    frames: Mutex<BTreeMap<(u64, String), Arc<Frame>>>,
 }
 
 impl Survey {
@@ -40,13 +39,13 @@ impl Survey {
         }
     }
 
-    fn frame(&self, model: &Model, auditor: &Auditor, draw: &Draw<'_>) -> Result<Rc<Frame>> {
+    fn frame(&self, model: &Model, auditor: &Auditor, draw: &Draw<'_>) -> Result<Arc<Frame>> {
         let key = (draw.seed, draw.check.to_owned());
-        if let Some(known) = self.frames.borrow().get(&key) {
+        let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = frames.get(&key) {
             return Ok(known.clone());
         }
-        let frame = Rc::new((auditor.fit)(&self.table, model.signature().probed(), draw)?);
-        let mut frames = self.frames.borrow_mut();
+        let frame = Arc::new((auditor.fit)(&self.table, model.signature().probed(), draw)?);
         if frames.len() >= FRAMES_MAX {
             frames.clear();
         }
