@@ -837,7 +837,7 @@ type Verdict struct {
 	Probe   string           `protobuf:"bytes,4,opt,name=probe,proto3" json:"probe,omitempty"`
 	Params  *structpb.Struct `protobuf:"bytes,5,opt,name=params,proto3" json:"params,omitempty"`
 	Outcome Outcome          `protobuf:"varint,6,opt,name=outcome,proto3,enum=assay.v1.Outcome" json:"outcome,omitempty"`
-	// Why it was skipped or failed.
+	// Why it was skipped or failed; of an explanation also what it says in words.
 	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Expected answer: class index or value; absent where nothing is expected.
 	Label          *float64           `protobuf:"fixed64,8,opt,name=label,proto3,oneof" json:"label,omitempty"`
