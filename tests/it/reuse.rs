@@ -1,6 +1,8 @@
 //! Verdicts that are there are not computed again, and any of them can be had again.
 
-use assay::api::pb;
+use assay::api::{case_to_pb, pb};
+use assay::data::{Case, Class, Expected, Value};
+use assay::tensor::Tensor;
 use pb::job_service_client::JobServiceClient;
 use tonic::Code;
 use tonic::transport::Channel;
@@ -160,4 +162,34 @@ async fn a_validated_job_says_what_it_would_take() {
     // A small network: far below a minute, far above nothing.
     assert!(estimate.seconds > 1e-4 && estimate.seconds < 60.0 && estimate.memory_bytes > 1 << 20, "{estimate:?}");
     assert!(jobs.list_jobs(pb::ListJobsRequest::default()).await.unwrap().into_inner().jobs.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audit_is_of_its_own_jobs_cases() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "2");
+    let channel = server.channel().await;
+    let forest = crate::zoo::zoo().into_iter().find(|specimen| specimen.name == "sk_forest").unwrap();
+    let model = model(&channel, &forest.onnx, "").await.unwrap().name;
+    let row = |i: usize| {
+        let value = |feature: usize| ((i * 7 + feature * 13) % 29) as f32 / 4.0;
+        let row = ndarray::Array1::from_iter((0..4).map(value)).into_dyn();
+        let inputs = [("X".to_owned(), Value::Tensor(Tensor::F32(row)))].into();
+        let expected = Expected::Class { label: Class::Index(i as u64 % 3), acceptable: Vec::new() };
+        case_to_pb(Case { id: i.to_string(), inputs, expected, tags: [].into() })
+    };
+    let suite = suite(&channel, (0..60).map(row).collect()).await.unwrap().name;
+    let report = async |limit: u64| {
+        let checks = ["clean", "permutation_importance", "partial_dependence:target=1"];
+        let job = create(&channel, pb::JobSpec { limit, ..spec(&model, &suite, &checks) }, "").await.unwrap();
+        follow(&channel, &job.name, "", usize::MAX).await;
+        let request = pb::GetReportRequest { name: job.name };
+        JobServiceClient::new(channel.clone()).get_report(request).await.unwrap().into_inner().checks
+    };
+    let first = report(0).await;
+    assert!(first[1].metrics.len() == 4 && first[2].curves.len() == 4);
+    // Of the first thirty cases the verdicts are those of the first job; what holds of all sixty does not hold of them.
+    let part = report(30).await;
+    assert!(part[1].metrics.iter().all(|metric| metric.n == 30) && part[2].curves != first[2].curves);
+    assert_eq!(report(0).await, first);
 }

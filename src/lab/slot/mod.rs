@@ -1,5 +1,6 @@
 //! Slots: child processes that hold no database handle and no network, and run strangers' models.
 
+mod cache;
 mod child;
 mod process;
 
