@@ -44,14 +44,20 @@ impl Rng {
         ((u128::from(self.bits()) * n as u128) >> 64) as usize
     }
 
-    /// The numbers below `n` in a random order, all orders alike (Fisher and Yates).
-    pub fn order(&mut self, n: usize) -> Vec<usize> {
+    /// `some` different numbers below `n` in a random order, all alike (Fisher and Yates); no more than there are.
+    pub fn sample(&mut self, n: usize, some: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..n).collect();
-        for i in 0..n {
+        for i in 0..some.min(n) {
             let other = i + self.below(n - i);
             order.swap(i, other);
         }
+        order.truncate(some);
         order
+    }
+
+    /// The numbers below `n` in a random order.
+    pub fn order(&mut self, n: usize) -> Vec<usize> {
+        self.sample(n, n)
     }
 
     /// Standard normal by the ziggurat method (Marsaglia and Tsang, 2000).

@@ -10,6 +10,7 @@ use assay::tensor::Tensor;
 use ndarray::Axis;
 
 use super::models::array;
+use super::tables::{Tabular, explained};
 
 const MNIST: &[u8] = include_bytes!("../models/mnist_cnn.onnx");
 
@@ -211,9 +212,9 @@ fn what_gradients_of_many_baselines_add_up_to_is_known() {
 fn walks_through_orders_give_shapley_values() {
     let Some(corpus) = super::corpus::corpus() else { return };
     for (name, most) in [("diabetes_ridge", 1e-5), ("diabetes_gbr", 0.05)] {
-        let subject = tabular(&corpus, name);
-        let golden = array(&corpus.join(format!("golden/explain_tabular_{name}.npz")), "exact").unwrap();
-        let walked = explain_rows(&subject, "permutation_shap:permutations=50");
+        let (subject, cases) = Tabular::golden(&corpus, name);
+        let golden = explained(&corpus, name, "exact");
+        let walked = subject.explain(&cases, "permutation_shap:permutations=50");
         let own = walked.arrays["attribution"].to_f64();
         let off = own.chunks(10).zip(golden.to_f64().chunks(10)).map(|(a, b)| apart(a, b)).fold(0.0, f64::max);
         let missed = walked.verdicts.iter().map(|v| v.measures["residual_relative"]).fold(0.0, f64::max);
@@ -221,7 +222,7 @@ fn walks_through_orders_give_shapley_values() {
         assert!(off < most && missed < 1e-6, "{name}: {off}, {missed}");
         // What a linear model loses with a feature is its own share.
         if name == "diabetes_ridge" {
-            let ablated = explain_rows(&subject, "feature_ablation:baseline=background");
+            let ablated = subject.explain(&cases, "feature_ablation:baseline=background");
             assert!(worst(&ablated.arrays["attribution"], 1.0, &golden.clone()) < 1e-4);
         }
     }
@@ -230,9 +231,9 @@ fn walks_through_orders_give_shapley_values() {
 #[test]
 fn groups_get_the_sum_of_what_their_features_would() {
     let Some(corpus) = super::corpus::corpus() else { return };
-    let subject = tabular(&corpus, "diabetes_ridge");
-    let alone = explain_rows(&subject, "exact_shapley").arrays["attribution"].to_f64();
-    let grouped = explain_rows(&subject, "exact_shapley:groups=0+1+2 8+9").arrays["attribution"].to_f64();
+    let (subject, cases) = Tabular::golden(&corpus, "diabetes_ridge");
+    let alone = subject.explain(&cases, "exact_shapley").arrays["attribution"].to_f64();
+    let grouped = subject.explain(&cases, "exact_shapley:groups=0+1+2 8+9").arrays["attribution"].to_f64();
     for (alone, grouped) in alone.chunks(10).zip(grouped.chunks(10)) {
         for group in [&[0, 1, 2][..], &[8, 9]] {
             let sum: f64 = group.iter().map(|i| alone[*i]).sum();
@@ -274,47 +275,20 @@ fn another_class_and_another_output_are_explained_on_demand() {
     }
 }
 
-/// Rows of a table without answers.
-pub(super) fn table(rows: &Tensor) -> Vec<Case> {
-    let Tensor::F32(rows) = rows else { panic!("{:?}", rows.dtype()) };
-    let case = |(i, row): (usize, ndarray::ArrayViewD<'_, f32>)| Case {
-        id: i.to_string(),
-        inputs: BTreeMap::from([("input".to_owned(), Value::Tensor(Tensor::F32(row.to_owned())))]),
-        expected: Expected::Nothing,
-        tags: BTreeMap::new(),
-    };
-    rows.axis_iter(Axis(0)).enumerate().map(case).collect()
-}
-
-/// A model of rows with the background of its golden file.
-fn tabular(corpus: &Path, name: &str) -> (Model, Vec<Vec<f32>>, Vec<Case>) {
-    let file = corpus.join(format!("golden/explain_tabular_{name}.npz"));
-    let model = Model::load(&std::fs::read(corpus.join(format!("models/{name}.onnx"))).unwrap(), "").unwrap();
-    let background = assay::suite::background(&model, &table(&array(&file, "background").unwrap())).unwrap();
-    (model, background, table(&array(&file, "x").unwrap()))
-}
-
-fn explain_rows((model, background, cases): &(Model, Vec<Vec<f32>>, Vec<Case>), spec: &str) -> Evidence {
-    let chunk = Chunk::new(model, cases, 0).unwrap();
-    let subject = Subject { background, ..Subject::new(model) };
-    run(&subject, &chunk, &Check::parse(spec).unwrap(), 0, 0, true).unwrap()
-}
-
 #[test]
 fn shapley_values_are_those_of_shap() {
     let Some(corpus) = super::corpus::corpus() else { return };
     println!("| model | exact | kernel | additivity |\n|---|---|---|---|");
     for name in ["diabetes_ridge", "diabetes_gbr"] {
-        let subject = tabular(&corpus, name);
-        let file = corpus.join(format!("golden/explain_tabular_{name}.npz"));
-        let golden = array(&file, "exact").unwrap();
+        let (subject, cases) = Tabular::golden(&corpus, name);
+        let golden = explained(&corpus, name, "exact");
         let compare = |evidence: &Evidence| {
             let own = evidence.arrays["attribution"].to_f64();
             assert_eq!(own.len(), golden.to_f64().len());
             own.iter().zip(golden.to_f64()).map(|(a, b)| (a - b).abs() / (1.0 + b.abs())).fold(0.0, f64::max)
         };
         // Ten values have 1022 coalitions, fewer than there are samples: the regression is exact too.
-        let (exact, kernel) = (explain_rows(&subject, "exact_shapley"), explain_rows(&subject, "kernel_shap"));
+        let (exact, kernel) = (subject.explain(&cases, "exact_shapley"), subject.explain(&cases, "kernel_shap"));
         let missed = kernel.verdicts.iter().map(|v| v.measures["residual_relative"]).fold(0.0, f64::max);
         println!("| {name} | {:.1e} | {:.1e} | {missed:.1e} |", compare(&exact), compare(&kernel));
         assert!(compare(&exact) < 1e-5 && compare(&kernel) < 1e-5 && missed < 1e-6, "{name}");
@@ -324,22 +298,22 @@ fn shapley_values_are_those_of_shap() {
 #[test]
 fn drawn_shapley_values_add_up_and_are_exact_for_a_linear_model() {
     let Some(corpus) = super::corpus::corpus() else { return };
-    let subject = tabular(&corpus, "diabetes_ridge");
-    let golden = array(&corpus.join("golden/explain_tabular_diabetes_ridge.npz"), "exact").unwrap();
-    let drawn = explain_rows(&subject, "kernel_shap:n_samples=100");
+    let (subject, cases) = Tabular::golden(&corpus, "diabetes_ridge");
+    let golden = explained(&corpus, "diabetes_ridge", "exact");
+    let drawn = subject.explain(&cases, "kernel_shap:n_samples=100");
     let (own, golden) = (drawn.arrays["attribution"].to_f64(), golden.to_f64());
     assert!(own.chunks(10).zip(golden.chunks(10)).all(|(a, b)| apart(a, b) < 1e-4));
     for name in ["bc_logreg", "bc_rf", "bc_gb", "bc_svm"] {
-        let subject = tabular(&corpus, name);
-        let evidence = explain_rows(&subject, "kernel_shap:target=1,n_samples=2048");
+        let (subject, cases) = Tabular::golden(&corpus, name);
+        let evidence = subject.explain(&cases, "kernel_shap:target=1,n_samples=2048");
         let missed = evidence.verdicts.iter().map(|v| v.measures["residual"]).fold(0.0, f64::max);
         assert!(missed < 1e-6, "{name}: {missed}");
-        assert_eq!(explain_rows(&subject, "kernel_shap:target=1,n_samples=2048"), evidence, "{name}");
+        assert_eq!(subject.explain(&cases, "kernel_shap:target=1,n_samples=2048"), evidence, "{name}");
         // Eight times the samples change little.
-        let more = explain_rows(&subject, "kernel_shap:target=1,n_samples=16384");
+        let more = subject.explain(&cases, "kernel_shap:target=1,n_samples=16384");
         let moved = worst(&evidence.arrays["attribution"], 1.0, &more.arrays["attribution"]);
         // shap's own leave out all but ten values, so that only the largest is set beside it.
-        let golden = array(&corpus.join(format!("golden/explain_tabular_{name}.npz")), "kernelshap").unwrap();
+        let golden = explained(&corpus, name, "kernelshap");
         let (classes, golden) = (golden.shape()[2], golden.to_f64());
         let of_class: Vec<f64> = golden.chunks(classes).map(|classes| classes[1]).collect();
         let own = evidence.arrays["attribution"].to_f64();

@@ -4,37 +4,14 @@ use std::collections::BTreeMap;
 
 use assay::data::{Case, Expected, Value};
 use assay::engine::Model;
-use assay::suite::{Check, Chunk, Evidence, Subject, run};
 use assay::tensor::Tensor;
 use ndarray::ArrayD;
 
-use super::explainers::{Pair, digits, rank, table, tensors};
+use super::explainers::{Pair, digits, rank, tensors};
 use super::models::array;
+use super::tables::{Tabular, explained, onnx, table, train};
 
 const MNIST: &[u8] = include_bytes!("../models/mnist_cnn.onnx");
-
-/// A model of rows, with the rows that it was trained on.
-struct Tabular {
-    model: Model,
-    background: Vec<Vec<f32>>,
-}
-
-impl Tabular {
-    fn load(corpus: &std::path::Path, name: &str, data: &str) -> Self {
-        let model = Model::load(&std::fs::read(corpus.join(format!("models/{name}.onnx"))).unwrap(), "").unwrap();
-        let rows = array(&corpus.join(format!("data/{data}.npz")), "x_train").unwrap();
-        let values = rows.to_f64().into_iter().map(|v| v as f32).collect();
-        let rows = Tensor::F32(ArrayD::from_shape_vec(rows.shape(), values).unwrap());
-        let background = assay::suite::background(&model, &table(&rows)).unwrap();
-        Self { model, background }
-    }
-
-    fn explain(&self, cases: &[Case], spec: &str) -> Evidence {
-        let chunk = Chunk::new(&self.model, cases, 0).unwrap();
-        let subject = Subject { background: &self.background, ..Subject::new(&self.model) };
-        run(&subject, &chunk, &Check::parse(spec).unwrap(), 0, 0, true).unwrap()
-    }
-}
 
 /// Pearson's correlation.
 fn correlation(a: &[f64], b: &[f64]) -> f64 {
@@ -63,12 +40,11 @@ fn weights_of_rows_are_those_of_lime() {
         "| model | top five in common | Spearman | largest difference | relative residual |\n|---|---|---|---|---|"
     );
     for name in ["bc_gb", "bc_logreg", "bc_rf", "bc_skmlp", "bc_svm"] {
-        let subject = Tabular::load(&corpus, name, "breast_cancer");
-        let file = corpus.join(format!("golden/explain_tabular_{name}.npz"));
-        let cases = table(&array(&file, "x").unwrap());
+        let subject = Tabular::new(&onnx(&corpus, name), &train(&corpus, "breast_cancer"));
+        let cases = table(&explained(&corpus, name, "x"));
         let spec = "lime:target=1,output=probability,discretize=false";
         let evidence = subject.explain(&cases, spec);
-        let (own, golden) = (evidence.arrays["attribution"].to_f64(), array(&file, "lime_label1").unwrap().to_f64());
+        let (own, golden) = (evidence.arrays["attribution"].to_f64(), explained(&corpus, name, "lime_label1").to_f64());
         assert_eq!(own.len(), golden.len());
         let rows = || own.chunks(30).zip(golden.chunks(30));
         let n = cases.len() as f64;
@@ -93,8 +69,8 @@ fn weights_of_rows_are_those_of_lime() {
 #[test]
 fn weights_of_a_linear_model_are_its_own() {
     let Some(corpus) = super::corpus::corpus() else { return };
-    let subject = Tabular::load(&corpus, "diabetes_ridge", "diabetes");
-    let cases = table(&array(&corpus.join("golden/explain_tabular_diabetes_ridge.npz"), "x").unwrap());
+    let subject = Tabular::new(&onnx(&corpus, "diabetes_ridge"), &train(&corpus, "diabetes"));
+    let cases = table(&explained(&corpus, "diabetes_ridge", "x"));
     let evidence = subject.explain(&cases, "lime:discretize=false");
     let n = subject.background.len() as f64;
     // The model's weight of a feature is what its score rises from one row to another, over the way between them.

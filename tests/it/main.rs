@@ -30,6 +30,7 @@ mod server;
 mod service;
 mod streams;
 mod suite_file;
+mod tables;
 mod tags;
 mod telemetry;
 mod tidy;

@@ -1,46 +1,12 @@
 //! Shapley values of tree ensembles: against shap, against the model's own scores, and what is refused.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
-use assay::data::{Case, Expected, Value};
+use assay::data::Case;
 use assay::engine::Model;
 use assay::suite::{Check, Chunk, Evidence, Subject, run};
 use assay::tensor::Tensor;
 use ndarray::{ArrayD, Axis};
 
-use super::models::array;
-
-/// Rows of a table without answers.
-fn table(rows: &Tensor) -> Vec<Case> {
-    let Tensor::F32(rows) = rows else { panic!("{:?}", rows.dtype()) };
-    let case = |(i, row): (usize, ndarray::ArrayViewD<'_, f32>)| Case {
-        id: i.to_string(),
-        inputs: BTreeMap::from([("input".to_owned(), Value::Tensor(Tensor::F32(row.to_owned())))]),
-        expected: Expected::Nothing,
-        tags: BTreeMap::new(),
-    };
-    rows.axis_iter(Axis(0)).enumerate().map(case).collect()
-}
-
-/// A model with reference rows.
-struct Subjected {
-    model: Model,
-    background: Vec<Vec<f32>>,
-}
-
-impl Subjected {
-    fn new(onnx: &[u8], background: &Tensor) -> Self {
-        let model = Model::load(onnx, "").unwrap();
-        let background = assay::suite::background(&model, &table(background)).unwrap();
-        Self { model, background }
-    }
-
-    fn explain(&self, cases: &[Case], spec: &str) -> Evidence {
-        let subject = Subject { background: &self.background, ..Subject::new(&self.model) };
-        run(&subject, &Chunk::new(&self.model, cases, 0).unwrap(), &Check::parse(spec).unwrap(), 0, 0, true).unwrap()
-    }
-}
+use super::tables::{Tabular, explained, onnx, table, train};
 
 /// The largest difference, as a share of 1 and the golden figure; golden figures of two classes are the second one's.
 fn worst(evidence: &Evidence, golden: &Tensor) -> f64 {
@@ -56,24 +22,18 @@ fn missed(evidence: &Evidence) -> f64 {
     evidence.verdicts.iter().map(|v| v.measures["residual_relative"]).fold(0.0, f64::max)
 }
 
-fn train(corpus: &Path, data: &str) -> Tensor {
-    let rows = array(&corpus.join(format!("data/{data}.npz")), "x_train").unwrap();
-    let Tensor::F64(rows) = rows else { panic!("{:?}", rows.dtype()) };
-    Tensor::F32(rows.mapv(|v| v as f32))
-}
-
 #[test]
 fn both_ways_are_those_of_shap() {
     let Some(corpus) = super::corpus::corpus() else { return };
     println!("| model | interventional | path_dependent | additivity |\n|---|---|---|---|");
     for (name, data) in [("bc_gb", "breast_cancer"), ("bc_rf", "breast_cancer"), ("diabetes_gbr", "diabetes")] {
-        let onnx = std::fs::read(corpus.join(format!("models/{name}.onnx"))).unwrap();
-        let golden = |key: &str| array(&corpus.join(format!("golden/explain_tabular_{name}.npz")), key).unwrap();
+        let onnx = onnx(&corpus, name);
+        let golden = |key: &str| explained(&corpus, name, key);
         let cases = table(&golden("x"));
         let target = if name == "diabetes_gbr" { "predicted" } else { "1" };
-        let few = Subjected::new(&onnx, &golden("background")).explain(&cases, &format!("tree_shap:target={target}"));
+        let few = Tabular::new(&onnx, &golden("background")).explain(&cases, &format!("tree_shap:target={target}"));
         let spec = format!("tree_shap:perturbation=path_dependent,target={target}");
-        let all = Subjected::new(&onnx, &train(&corpus, data)).explain(&cases, &spec);
+        let all = Tabular::new(&onnx, &train(&corpus, data)).explain(&cases, &spec);
         let apart = [worst(&few, &golden("treeshap_interventional")), worst(&all, &golden("treeshap_path_dependent"))];
         let added = missed(&few).max(missed(&all));
         println!("| {name} | {:.1e} | {:.1e} | {added:.1e} |", apart[0], apart[1]);
@@ -87,7 +47,7 @@ fn both_ways_are_those_of_shap() {
 /// that row as the only reference; `raw` makes it of the model's scores.
 fn rises(onnx: &[u8], rows: &ArrayD<f32>, target: usize, raw: &dyn Fn(&[f32]) -> f64, what: &str) {
     let one = Tensor::F32(rows.select(Axis(0), &[0]));
-    let subject = Subjected::new(onnx, &one);
+    let subject = Tabular::new(onnx, &one);
     let name = subject.model.signature().probed().name.clone();
     let scores = subject.model.scores(&[(name, Tensor::F32(rows.clone()))].into()).unwrap();
     let raw: Vec<f64> = scores.rows().into_iter().map(|scores| raw(&scores.to_vec())).collect();
@@ -129,8 +89,8 @@ fn the_sum_explained_is_the_models_own() {
     assert_eq!(found, named.len());
     let Some(corpus) = super::corpus::corpus() else { return };
     for name in ["bc_gb", "bc_rf", "diabetes_gbr"] {
-        let onnx = std::fs::read(corpus.join(format!("models/{name}.onnx"))).unwrap();
-        let golden = array(&corpus.join(format!("golden/explain_tabular_{name}.npz")), "background").unwrap();
+        let onnx = onnx(&corpus, name);
+        let golden = explained(&corpus, name, "background");
         let Tensor::F32(x) = golden else { panic!("{name}") };
         let raw = |scores: &[f32]| match name {
             "bc_gb" => f64::from(scores[1] / scores[0]).ln(),
@@ -150,7 +110,7 @@ fn one_score_for_two_classes_is_explained_from_both_sides_in_any_company() {
         let forest = specimen(name);
         let Some(Tensor::F32(x)) = forest.inputs.values().next() else { panic!("{name}") };
         let rows = Tensor::F32(x.clone());
-        let subject = Subjected::new(&forest.onnx, &rows);
+        let subject = Tabular::new(&forest.onnx, &rows);
         let cases = table(&rows);
         for perturbation in ["interventional", "path_dependent"] {
             let of = |target: &str, cases: &[Case]| {
@@ -182,7 +142,7 @@ fn what_is_not_one_sum_of_trees_says_why() {
     }
     let ridge = specimen("sk_ridge");
     let Some(Tensor::F32(x)) = ridge.inputs.values().next() else { panic!("{}", ridge.name) };
-    let subject = Subjected::new(&ridge.onnx, &Tensor::F32(x.clone()));
+    let subject = Tabular::new(&ridge.onnx, &Tensor::F32(x.clone()));
     let target = Subject { background: &subject.background, ..Subject::new(&subject.model) };
     let chunk = Chunk::new(&subject.model, &table(&Tensor::F32(x.clone())), 0).unwrap();
     let error = run(&target, &chunk, &Check::parse("tree_shap").unwrap(), 0, 0, true).unwrap_err().to_string();

@@ -37,10 +37,7 @@ pub(super) fn worth(
 
 /// A subset of this size, all alike.
 pub(super) fn some(values: usize, size: usize, rng: &mut Rng) -> Coalition {
-    let (mut known, mut order) = (vec![false; values], (0..values).collect::<Vec<_>>());
-    for i in 0..size {
-        order.swap(i, i + rng.below(values - i));
-        known[order[i]] = true;
-    }
+    let mut known = vec![false; values];
+    rng.sample(values, size).into_iter().for_each(|place| known[place] = true);
     known
 }

@@ -35,7 +35,7 @@ pub(super) fn infidelity(given: &Given<'_>) -> Result<Marks> {
             x
         })?;
         let says = |at: &usize| {
-            let way = if given.explainer.slopes { f64::from(case.x[*at]) - f64::from(baseline[*at]) } else { 1.0 };
+            let way = if given.explainer.slopes() { f64::from(case.x[*at]) - f64::from(baseline[*at]) } else { 1.0 };
             f64::from(explanation.attribution[*at]) * way
         };
         let foretold = removals.iter().map(|removal| removal.iter().map(says).sum());
@@ -53,10 +53,7 @@ fn removal(square: bool, places: Places, rng: &mut Rng) -> Vec<usize> {
         (0..side * side).map(|i| (top + i / side) * width + left + i % side).collect()
     } else {
         let some = 1 + rng.below((count / 2).max(1));
-        let mut all: Vec<usize> = (0..count).collect();
-        (0..some).for_each(|i| all.swap(i, i + rng.below(count - i)));
-        all.truncate(some);
-        all
+        rng.sample(count, some)
     };
     picked.into_iter().flat_map(|place| places.values(place)).collect()
 }
