@@ -13,7 +13,9 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
 
 /// What all families have in common: parameters with defaults, a name, a source.
 pub trait Probe: Default + DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static {
@@ -21,6 +23,17 @@ pub trait Probe: Default + DeserializeOwned + Serialize + JsonSchema + Send + Sy
     const NAME: &'static str;
     /// Where it was first described; empty if nowhere.
     const PAPER: &'static str = "";
+    /// What it needs of the model.
+    const ACCESSES: &'static [Access] = &[Access::Label];
+    /// What it can be done to; empty if to anything.
+    const KINDS: &'static [Kind] = &[];
+    /// Queries of one case, in words.
+    const COST: &'static str = "1";
+}
+
+/// A probe from parameters that fit its schema.
+pub(crate) fn read<P: Probe>(params: &Map<String, Value>) -> Result<P> {
+    P::deserialize(Value::Object(params.clone())).map_err(|e| Error::invalid("params", e.to_string()))
 }
 
 /// What a probe may see of its target.
@@ -81,6 +94,12 @@ pub struct Manual {
 }
 
 impl Manual {
+    /// Of a probe with its own parameters alone.
+    pub(crate) const fn of<P: Probe>(family: &'static str) -> Self {
+        let (name, paper, accesses, kinds, cost) = (P::NAME, P::PAPER, P::ACCESSES, P::KINDS, P::COST);
+        Self { name, family, paper, accesses, kinds, cost, schema: schema::<P> }
+    }
+
     /// One sentence: the first line of the probe's doc comment.
     pub fn summary(&self) -> String {
         self.description().0
@@ -119,15 +138,7 @@ impl Probe for Clean {
 }
 
 /// The check that only predicts.
-pub static CLEAN: Manual = Manual {
-    name: Clean::NAME,
-    family: "clean",
-    paper: Clean::PAPER,
-    accesses: &[Access::Label],
-    kinds: &[],
-    cost: "1",
-    schema: schema::<Clean>,
-};
+pub static CLEAN: Manual = Manual::of::<Clean>("clean");
 
 /// All manuals in the order of the catalogue.
 pub fn manuals() -> impl Iterator<Item = &'static Manual> {

@@ -13,7 +13,7 @@ use super::verdict::Audited;
 use crate::data;
 use crate::engine::{Answer, Limits, Model, Prepared, Target, prepare};
 use crate::error::{Error, Result};
-use crate::probe::audit::{Asked, Auditor, Curve, Draw, Frame, Reduced, Table};
+use crate::probe::audit::{Asked, Audit, Curve, Draw, Frame, Reduced, Table};
 use crate::probe::explainer::Case;
 use crate::tensor::{Tensor, Tensors};
 
@@ -39,13 +39,13 @@ impl Survey {
         }
     }
 
-    fn frame(&self, model: &Model, auditor: &Auditor, draw: &Draw<'_>) -> Result<Arc<Frame>> {
+    fn frame(&self, model: &Model, auditor: &dyn Audit, draw: &Draw<'_>) -> Result<Arc<Frame>> {
         let key = (draw.seed, draw.check.to_owned());
         let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = frames.get(&key) {
             return Ok(known.clone());
         }
-        let frame = Arc::new((auditor.fit)(&self.table, model.signature().probed(), draw)?);
+        let frame = Arc::new(auditor.fit(&self.table, model.signature().probed(), draw)?);
         if frames.len() >= FRAMES_MAX {
             frames.clear();
         }
@@ -62,7 +62,7 @@ pub(super) fn audit(
     subject: &Subject<'_>,
     chunk: &Chunk,
     point: &Point,
-    auditor: &Auditor,
+    auditor: &dyn Audit,
     seed: u64,
 ) -> Result<(Vec<Result<Probed>>, Audited)> {
     let survey = subject.survey.ok_or_else(|| Error::internal("audit", "the cases were not read"))?;
@@ -89,7 +89,7 @@ pub(super) fn audit(
         background: subject.background,
         draw,
     };
-    let rows = (auditor.ask)(&asked)?;
+    let rows = auditor.ask(&asked)?;
     let mut all: Vec<Result<Probed>> = (0..chunk.len()).map(|i| Err(chunk.error(i))).collect();
     let mut figures = BTreeMap::new();
     for (n, ((i, (_, clean)), row)) in sound.iter().zip(rows).enumerate() {
@@ -118,12 +118,12 @@ impl Collected {
     }
 
     /// Metrics, and curves.
-    pub(super) fn report(&self, auditor: &Auditor) -> (Vec<Metric>, Vec<Curve>) {
+    pub(super) fn report(&self, auditor: &dyn Audit) -> (Vec<Metric>, Vec<Curve>) {
         let Some(frame) = &self.frame else { return Default::default() };
         // All rows have one length; one that was torn has no meaning.
         let width = self.figures.values().next().map_or(0, Vec::len);
         let rows: Vec<&[f64]> = self.figures.values().map(Vec::as_slice).filter(|row| row.len() == width).collect();
-        let Reduced { metrics, curves } = (auditor.reduce)(frame, &rows);
+        let Reduced { metrics, curves } = auditor.reduce(frame, &rows);
         let metric = |(name, part, figure)| Metric::new(name, figure, &format!("feature={part}"));
         (metrics.into_iter().map(metric).collect(), curves)
     }

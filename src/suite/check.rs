@@ -8,7 +8,7 @@ use super::{params, spec};
 use crate::engine::{Layer, Signature, Spent};
 use crate::error::{Error, Result, nearest};
 use crate::probe::attack::{self, Attacker};
-use crate::probe::audit::{self, Auditor};
+use crate::probe::audit::{self, Audit, Auditor};
 use crate::probe::corruption::{self, Corrupter};
 use crate::probe::explainer::{self, Attributor};
 use crate::probe::{Access, Manual, manual, manuals};
@@ -92,7 +92,7 @@ impl Check {
         };
         let points = params::points(manual, params)?.into_iter().map(point).collect::<Result<_>>()?;
         let check = Self { spec: text.to_owned(), manual, points };
-        if (1..check.len()).any(|point| check.attributor(point).is_some_and(|a| a.layer.as_ref() != check.layer())) {
+        if (1..check.len()).any(|point| check.attributor(point).is_some_and(|a| a.layer() != check.layer())) {
             return Err(Error::invalid("params.layer", "a check has one layer; write a check for each"));
         }
         Ok(check)
@@ -133,14 +133,14 @@ impl Check {
     pub fn wants_background(&self, signature: &Signature) -> bool {
         self.points.iter().any(|point| match &point.action {
             Action::Explain(attributor) => attributor.wants_background(signature.probed()),
-            Action::Audit(auditor) => auditor.wants_background,
+            Action::Audit(auditor) => auditor.wants_background(),
             Action::Nothing | Action::Corrupt(_) | Action::Attack(_) => false,
         })
     }
 
     /// The inner tensor that it differentiates with respect to, beside the input; of all of its points the same.
-    pub fn layer(&self) -> Option<&Layer> {
-        self.attributor(0)?.layer.as_ref()
+    pub fn layer(&self) -> Option<Layer> {
+        self.attributor(0)?.layer()
     }
 
     /// The most that a case costs at all points, in rows forward and in gradients; with what judging takes.
@@ -151,7 +151,7 @@ impl Check {
             let cost = match &point.action {
                 Action::Attack(attacker) => attacker.cost(signature.output.size as u64),
                 Action::Explain(attributor) => attributor.cost(signature.probed(), background),
-                Action::Audit(auditor) => (auditor.cost)(signature.probed(), background),
+                Action::Audit(auditor) => auditor.cost(signature.probed(), background),
                 Action::Nothing | Action::Corrupt(_) => Spent::default(),
             };
             all.forward = all.forward.saturating_add(cost.forward);
@@ -179,8 +179,8 @@ impl Check {
     }
 
     /// The audit of a point, if it is one.
-    pub(super) fn auditor(&self, point: usize) -> Option<&Auditor> {
-        if let Action::Audit(auditor) = &self.points[point].action { Some(auditor) } else { None }
+    pub(super) fn auditor(&self, point: usize) -> Option<&dyn Audit> {
+        if let Action::Audit(auditor) = &self.points[point].action { Some(auditor.as_ref()) } else { None }
     }
 
     /// Whether it looks at all rows of the suite at once.

@@ -109,7 +109,7 @@ pub fn run(
     for (number, point) in (0..).zip(&check.points) {
         points.push(match &point.action {
             Action::Audit(auditor) => {
-                let (rows, audited) = audit(subject, chunk, point, auditor, seed)?;
+                let (rows, audited) = audit(subject, chunk, point, auditor.as_ref(), seed)?;
                 evidence.audits.push(Audited { check: position, point: number, ..audited });
                 rows
             }

@@ -138,7 +138,7 @@ fn part_of(gate: &Gate, checks: &[Check], signature: &Signature) -> Result<()> {
         return Err(Error::invalid("", format!("{} has no `{metric}`, which is of audits", checks[check].manual.name)));
     };
     // Features that there are not are the check's own mistake.
-    let parts = (auditor.parts)(signature.probed()).unwrap_or_default();
+    let parts = auditor.parts(signature.probed()).unwrap_or_default();
     let wanted = gate.slice().strip_prefix("feature=").unwrap_or_default();
     if parts.is_empty() || parts.iter().any(|part| part == wanted) {
         return Ok(());
@@ -190,7 +190,7 @@ fn accesses_fit(check: &Check, signature: &Signature, missing: Missing<'_>, inde
         classes.filter_map(|attributor| if let Of::Class(class) = attributor.of() { Some(class) } else { None });
     let goals = (0..check.len()).filter_map(|point| Some(check.attacker(point)?.threat.goal));
     for auditor in (0..check.len()).filter_map(|point| check.auditor(point)) {
-        let fits = (auditor.parts)(signature.probed()).and_then(|_| (auditor.fits)(output));
+        let fits = auditor.parts(signature.probed()).and_then(|_| auditor.fits(output));
         fits.map_err(|e| e.under(&format!("checks[{index}]")))?;
     }
     check.fits(signature).map_err(|e| e.under(&format!("checks[{index}]")))?;

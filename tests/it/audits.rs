@@ -121,7 +121,7 @@ fn given(model: &Model, cases: &[Case], name: &str, params: Json, change: impl F
     let (width, values) = (rows[0].len(), rows.concat());
     let table = Table { width, values, positions: (0..cases.len() as u64).collect() };
     let draw = || Draw { seed: 0, check: "" };
-    let mut frame = (auditor.fit)(&table, model.signature().probed(), &draw()).unwrap();
+    let mut frame = auditor.fit(&table, model.signature().probed(), &draw()).unwrap();
     change(&mut frame);
     let explained: Vec<_> =
         rows.iter().map(|x| Explained { id: String::new(), x: x.clone(), class: 0, mask: None }).collect();
@@ -135,8 +135,8 @@ fn given(model: &Model, cases: &[Case], name: &str, params: Json, change: impl F
         background: &[],
         draw: draw(),
     };
-    let figures = (auditor.ask)(&asked).unwrap();
-    (auditor.reduce)(&frame, &figures.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    let figures = auditor.ask(&asked).unwrap();
+    auditor.reduce(&frame, &figures.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
 #[test]

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use assay::data::{self, Case, Expected, Value};
+use assay::data::{Case, Value};
 use assay::engine::{Differentiated, Graph, Layer, Model, Wish};
 use assay::probe::Kind;
 use assay::probe::explainer::{EXPLAINERS, MEASURES};
 use assay::suite::{Check, Chunk, Evidence, Fold, Gate, GateOutcome, Scope, Slicer, Subject, run};
 use assay::tensor::Tensor;
-use ndarray::{ArrayD, Axis};
+use ndarray::ArrayD;
 
-use super::models::array;
+use super::explainers::digits;
+use super::tables::{Tabular, onnx};
 
 const MNIST: &[u8] = include_bytes!("../models/mnist_cnn.onnx");
 
@@ -64,11 +65,6 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-fn digits(n: usize) -> Vec<Case> {
-    let cases = data::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/mnist_test.npz")).unwrap();
-    cases.take(n).map(Result::unwrap).collect()
-}
-
 #[test]
 fn measuring_changes_no_explanation_and_is_the_same_in_any_company() {
     let (subjects, cases) = (Subjects::load(MNIST), digits(6));
@@ -113,7 +109,7 @@ fn random_attributions_are_the_floor_of_every_measure() {
     let Some(corpus) = super::corpus::corpus() else { return };
     let mut above = Vec::new();
     for name in ["mnist_cnn", "mnist_cnn_at", "mnist_mlp_overfit"] {
-        let mut subjects = Subjects::load(&std::fs::read(corpus.join(format!("models/{name}.onnx"))).unwrap());
+        let mut subjects = Subjects::load(&onnx(&corpus, name));
         let (cases, signature) = (digits(18), subjects.model.0.signature().clone());
         println!(
             "\n| {name} | cases | {} |\n|---|---|---|---|---|---|---|",
@@ -134,13 +130,17 @@ fn random_attributions_are_the_floor_of_every_measure() {
             let wants = check.wants_background(&signature);
             let background = if wants { &cases[16..] } else { &[] };
             subjects.background = assay::suite::background(&subjects.model.0, background).unwrap();
-            subjects.differentiate(check.layer());
+            subjects.differentiate(check.layer().as_ref());
             // The costliest explain fewer cases.
             let cost = check.cost(&signature, background.len() as u64);
             let count = (QUERIES / (cost.forward + cost.gradient)).clamp(3, 16) as usize;
             // Some explain models of another kind alone.
             let Ok(evidence) = subjects.try_to_explain(&cases[..count], &check.spec) else { continue };
-            let means = HIGHER.map(|(measure, _)| mean(&marks(&evidence, measure)));
+            // A measure is left out of a case where a map is empty, as grad_cam's of shuffled weights may be.
+            let means = HIGHER.map(|(measure, _)| {
+                let marks = marks(&evidence, measure);
+                mean(&marks.into_iter().filter(|mark| !mark.is_nan()).collect::<Vec<_>>())
+            });
             println!("| {} | {count} | {} |", entry.manual.name, means.map(|mean| format!("{mean:.3}")).join(" | "));
             all.insert(entry.manual.name, means);
         }
@@ -148,7 +148,6 @@ fn random_attributions_are_the_floor_of_every_measure() {
         for (explainer, means) in all.iter().filter(|(explainer, _)| **explainer != "random") {
             let ordered = |measure: &str| !measure.ends_with("_auc") || !NO_ORDER.contains(explainer);
             for (i, (measure, higher)) in HIGHER.iter().enumerate().filter(|(_, (measure, _))| ordered(measure)) {
-                // A measure is left out where a map is empty, as grad_cam's of shuffled weights may be.
                 let better = means[i].is_nan() || if *higher { means[i] > floor[i] } else { means[i] < floor[i] };
                 above.extend(
                     (!better).then(|| format!("{measure} of {explainer} on {name}: {} <= {}", means[i], floor[i])),
@@ -160,25 +159,12 @@ fn random_attributions_are_the_floor_of_every_measure() {
     assert!(above.is_empty(), "{above:#?}");
 }
 
-/// Rows of a table without answers.
-fn table(rows: &Tensor) -> Vec<Case> {
-    let Tensor::F32(rows) = rows else { panic!("{:?}", rows.dtype()) };
-    let case = |(i, row): (usize, ndarray::ArrayViewD<'_, f32>)| Case {
-        id: i.to_string(),
-        inputs: BTreeMap::from([("input".to_owned(), Value::Tensor(Tensor::F32(row.to_owned())))]),
-        expected: Expected::Nothing,
-        tags: BTreeMap::new(),
-    };
-    rows.axis_iter(Axis(0)).enumerate().map(case).collect()
-}
-
-/// A model of rows with the background of its golden file.
+/// A model with the background of its golden explanations, and the cases that these explain.
 fn tabular(corpus: &Path, name: &str) -> (Subjects, Vec<Case>) {
-    let file = corpus.join(format!("golden/explain_tabular_{name}.npz"));
-    let mut subjects = Subjects::load(&std::fs::read(corpus.join(format!("models/{name}.onnx"))).unwrap());
-    let background = table(&array(&file, "background").unwrap());
-    subjects.background = assay::suite::background(&subjects.model.0, &background).unwrap();
-    (subjects, table(&array(&file, "x").unwrap()))
+    let mut subjects = Subjects::load(&onnx(corpus, name));
+    let (Tabular { background, .. }, cases) = Tabular::golden(corpus, name);
+    subjects.background = background;
+    (subjects, cases)
 }
 
 #[test]

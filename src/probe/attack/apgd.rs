@@ -75,12 +75,11 @@ impl Probe for Apgd {
     const PAPER: &'static str = "Croce and Hein, Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse \
                                  Parameter-free Attacks, 2020 (arXiv:2003.01690); for l1: Mind the Box, 2021 \
                                  (arXiv:2103.01208)";
+    const ACCESSES: &'static [Access] = &[Access::Gradient];
+    const COST: &'static str = "restarts * (steps + 1), times targets";
 }
 
 impl Attack for Apgd {
-    const ACCESSES: &'static [Access] = &[Access::Gradient];
-    const COST: &'static str = "restarts * (steps + 1), times targets";
-
     fn threat(&self) -> Threat {
         self.ball.threat()
     }

@@ -48,13 +48,12 @@ impl Probe for AutoAttack {
     const NAME: &'static str = "auto_attack";
     const PAPER: &'static str = "Croce and Hein, Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse \
                                  Parameter-free Attacks, 2020 (arXiv:2003.01690)";
-}
-
-impl Attack for AutoAttack {
     const ACCESSES: &'static [Access] = &[Access::Gradient];
     const COST: &'static str =
         "standard: up to 1000 gradients by Auto-PGD, 900 by FAB with as many passes, 5000 passes";
+}
 
+impl Attack for AutoAttack {
     fn threat(&self) -> Threat {
         self.ball().threat()
     }

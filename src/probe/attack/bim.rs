@@ -25,12 +25,11 @@ pub(super) struct Bim {
 impl Probe for Bim {
     const NAME: &'static str = "bim";
     const PAPER: &'static str = "Kurakin et al., Adversarial Examples in the Physical World, 2017 (arXiv:1607.02533)";
+    const ACCESSES: &'static [Access] = &[Access::Gradient];
+    const COST: &'static str = Steps::COST;
 }
 
 impl Attack for Bim {
-    const ACCESSES: &'static [Access] = &[Access::Gradient];
-    const COST: &'static str = Steps::COST;
-
     fn threat(&self) -> Threat {
         self.ball.threat()
     }

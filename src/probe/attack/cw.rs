@@ -53,12 +53,11 @@ impl Probe for Cw {
     const NAME: &'static str = "cw";
     const PAPER: &'static str =
         "Carlini and Wagner, Towards Evaluating the Robustness of Neural Networks, 2017 (arXiv:1608.04644)";
+    const ACCESSES: &'static [Access] = &[Access::Gradient];
+    const COST: &'static str = "binary_search_steps * (steps + 1), and one for each witness";
 }
 
 impl Attack for Cw {
-    const ACCESSES: &'static [Access] = &[Access::Gradient];
-    const COST: &'static str = "binary_search_steps * (steps + 1), and one for each witness";
-
     fn threat(&self) -> Threat {
         self.nearest.threat(Norm::L2)
     }

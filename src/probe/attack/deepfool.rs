@@ -53,12 +53,11 @@ impl Probe for Deepfool {
     const NAME: &'static str = "deepfool";
     const PAPER: &'static str = "Moosavi-Dezfooli et al., DeepFool: a Simple and Accurate Method to Fool Deep Neural Networks, 2016 \
          (arXiv:1511.04599)";
+    const ACCESSES: &'static [Access] = &[Access::Gradient];
+    const COST: &'static str = "steps * candidates";
 }
 
 impl Attack for Deepfool {
-    const ACCESSES: &'static [Access] = &[Access::Gradient];
-    const COST: &'static str = "steps * candidates";
-
     fn threat(&self) -> Threat {
         self.nearest.threat(self.norm())
     }

@@ -62,12 +62,11 @@ impl Probe for Fab {
     const NAME: &'static str = "fab";
     const PAPER: &'static str = "Croce and Hein, Minimally Distorted Adversarial Examples with a Fast Adaptive Boundary Attack, 2020 \
          (arXiv:1907.02044)";
+    const ACCESSES: &'static [Access] = &[Access::Gradient];
+    const COST: &'static str = "restarts * steps * (classes + 1); with targets, restarts * targets * steps * 2";
 }
 
 impl Attack for Fab {
-    const ACCESSES: &'static [Access] = &[Access::Gradient];
-    const COST: &'static str = "restarts * steps * (classes + 1); with targets, restarts * targets * steps * 2";
-
     fn threat(&self) -> Threat {
         self.nearest.threat(self.norm)
     }

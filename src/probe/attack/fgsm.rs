@@ -27,11 +27,11 @@ impl Probe for Fgsm {
     const NAME: &'static str = "fgsm";
     const PAPER: &'static str =
         "Goodfellow et al., Explaining and Harnessing Adversarial Examples, 2015 (arXiv:1412.6572)";
+    const ACCESSES: &'static [Access] = &[Access::Gradient];
+    const COST: &'static str = "2";
 }
 
 impl Attack for Fgsm {
-    const ACCESSES: &'static [Access] = &[Access::Gradient];
-    const COST: &'static str = "2";
     const ONE_STEP: bool = true;
 
     fn threat(&self) -> Threat {

@@ -34,12 +34,11 @@ impl Default for MiFgsm {
 impl Probe for MiFgsm {
     const NAME: &'static str = "mi_fgsm";
     const PAPER: &'static str = "Dong et al., Boosting Adversarial Attacks with Momentum, 2018 (arXiv:1710.06081)";
+    const ACCESSES: &'static [Access] = &[Access::Gradient];
+    const COST: &'static str = Steps::COST;
 }
 
 impl Attack for MiFgsm {
-    const ACCESSES: &'static [Access] = &[Access::Gradient];
-    const COST: &'static str = Steps::COST;
-
     fn threat(&self) -> Threat {
         self.ball.threat()
     }

@@ -32,9 +32,9 @@ use search::Search;
 use serde_json::{Map, Value};
 use threat::{Ball, Nearest};
 
-use super::{Access, Kind, Manual, Probe, schema};
+use super::{Kind, Manual, Probe};
 use crate::engine::{Limits, Spent, Target};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// All attacks, in alphabetical order.
 pub static ATTACKS: &[Entry] = &[
@@ -52,10 +52,6 @@ pub static ATTACKS: &[Entry] = &[
 
 /// An attack is a probe that asks the model where to change a case.
 trait Attack: Probe {
-    /// What it needs: [`Access::Gradient`], or [`Access::Score`].
-    const ACCESSES: &'static [Access];
-    /// Queries of one case, at most.
-    const COST: &'static str;
     /// Whether it looks at the gradient once alone.
     const ONE_STEP: bool = false;
 
@@ -115,21 +111,12 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 }
 
 const fn attack<A: Attack>() -> Entry {
-    let manual = Manual {
-        name: A::NAME,
-        family: "attack",
-        paper: A::PAPER,
-        accesses: A::ACCESSES,
-        kinds: &[Kind::Floats],
-        cost: A::COST,
-        schema: schema::<A>,
-    };
+    let manual = Manual { kinds: &[Kind::Floats], ..Manual::of::<A>("attack") };
     Entry { manual, one_step: A::ONE_STEP, read: read::<A> }
 }
 
 fn read<A: Attack>(params: &Map<String, Value>) -> Result<Attacker> {
-    let attack = A::deserialize(Value::Object(params.clone())).map_err(|e| Error::invalid("params", e.to_string()))?;
-    let attack = Arc::new(attack);
+    let attack = Arc::new(super::read::<A>(params)?);
     let (threat, searching) = (attack.threat(), attack.clone());
     let perturb = Box::new(move |search: &mut Search<'_>| searching.perturb(search));
     Ok(Attacker { threat, perturb, cost: Box::new(move |classes| attack.cost(classes)) })

@@ -44,12 +44,11 @@ impl Probe for Pgd {
     const NAME: &'static str = "pgd";
     const PAPER: &'static str =
         "Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks, 2018 (arXiv:1706.06083)";
+    const ACCESSES: &'static [Access] = &[Access::Gradient];
+    const COST: &'static str = "restarts * (steps + 1)";
 }
 
 impl Attack for Pgd {
-    const ACCESSES: &'static [Access] = &[Access::Gradient];
-    const COST: &'static str = "restarts * (steps + 1)";
-
     fn threat(&self) -> Threat {
         self.ball.threat()
     }

@@ -57,12 +57,11 @@ impl Probe for Square {
     const NAME: &'static str = "square";
     const PAPER: &'static str = "Andriushchenko et al., Square Attack: a Query-efficient Black-box Adversarial Attack via \
                                  Random Search, 2020 (arXiv:1912.00049)";
+    const ACCESSES: &'static [Access] = &[Access::Score];
+    const COST: &'static str = "restarts * query_budget";
 }
 
 impl Attack for Square {
-    const ACCESSES: &'static [Access] = &[Access::Score];
-    const COST: &'static str = "restarts * query_budget";
-
     fn threat(&self) -> Threat {
         let budget = u64::from(self.restarts) * u64::from(self.query_budget);
         let (norm, eps, target) = (self.norm, self.eps, self.target);

@@ -37,6 +37,7 @@ impl Default for AccumulatedLocalEffects {
 impl Probe for AccumulatedLocalEffects {
     const NAME: &'static str = "accumulated_local_effects";
     const PAPER: &'static str = "Apley and Zhu, Visualizing the Effects of Predictor Variables in Black Box Supervised Learning Models, 2016 (arXiv:1612.08468)";
+    const COST: &'static str = "2 x features";
 }
 
 /// Two standard errors of a normal distribution: 95 %.
@@ -48,8 +49,6 @@ fn interval(edges: &[f64], value: f64) -> usize {
 }
 
 impl Audit for AccumulatedLocalEffects {
-    const COST: &'static str = "2 x features";
-
     fn response(&self) -> Option<Response> {
         Some(self.response)
     }

@@ -11,7 +11,7 @@ use crate::probe::explainer::{Names, Of, Scale, View, feature};
 /// Which number of the model is looked at.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
-pub(super) struct Response {
+pub struct Response {
     /// The class whose score is looked at. If left out, the second of two; a model that gives a value has one score alone.
     target: Option<usize>,
     /// The score: `logit`, or `probability`. If left out, what the model itself gives.

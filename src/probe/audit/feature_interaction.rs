@@ -44,6 +44,7 @@ const FEATURES: usize = 12;
 impl Probe for FeatureInteraction {
     const NAME: &'static str = "feature_interaction";
     const PAPER: &'static str = "Friedman and Popescu, Predictive Learning via Rule Ensembles, 2008 (arXiv:0811.1679)";
+    const COST: &'static str = "(features + pairs) x n_samples";
 }
 
 impl FeatureInteraction {
@@ -85,8 +86,6 @@ impl FeatureInteraction {
 }
 
 impl Audit for FeatureInteraction {
-    const COST: &'static str = "(features + pairs) x n_samples";
-
     fn response(&self) -> Option<Response> {
         Some(self.response)
     }

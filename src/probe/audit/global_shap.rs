@@ -49,11 +49,10 @@ impl GlobalShap {
 impl Probe for GlobalShap {
     const NAME: &'static str = "global_shap";
     const PAPER: &'static str = "Lundberg et al., From Local Explanations to Global Understanding with Explainable AI for Trees, 2020 (arXiv:1905.04610)";
+    const COST: &'static str = "that of the explainer";
 }
 
 impl Audit for GlobalShap {
-    const COST: &'static str = "that of the explainer";
-
     fn response(&self) -> Option<Response> {
         Some(self.response)
     }

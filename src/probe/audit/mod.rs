@@ -18,15 +18,13 @@ mod scoring;
 
 pub use frame::{Curve, Frame, Panel, Reduced, Table};
 
-use std::sync::Arc;
-
-use choice::Response;
+pub use choice::Response;
 use serde_json::{Map, Value};
 
 use super::explainer::{Case, Study};
-use super::{Access, Kind, Manual, Probe, schema};
+use super::{Access, Kind, Manual, Probe};
 use crate::engine::{Answer, Input, Output, Spent, Target};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// All audits, in alphabetical order.
 pub static AUDITS: &[Entry] = &[
@@ -41,12 +39,14 @@ pub static AUDITS: &[Entry] = &[
 pub const VALUES_MAX: u64 = 1 << 26;
 
 /// An audit is a probe of the model over all rows of a suite.
-trait Audit: Probe {
-    /// Queries of one case.
-    const COST: &'static str;
-
-    /// Which number of the model is looked at; `None` if its answers are, or if the audit says otherwise.
+pub trait Audit: Send + Sync {
+    /// Which number of the model is looked at; `None` if its answers are.
     fn response(&self) -> Option<Response>;
+
+    /// The class whose score is looked at; 0 where none is.
+    fn class(&self, output: &Output) -> Result<usize> {
+        self.response().map_or(Ok(0), |response| response.class(output))
+    }
 
     /// Names of what it has a figure of for such an input, the slices `feature=NAME` of its metrics; refuses features that
     /// there are not.
@@ -54,7 +54,7 @@ trait Audit: Probe {
 
     /// Refuses a model whose output it cannot look at.
     fn fits(&self, output: &Output) -> Result<()> {
-        self.response().map_or(Ok(()), |response| response.class(output).map(drop))
+        self.class(output).map(drop)
     }
 
     /// Whether it cannot do without reference rows.
@@ -105,32 +105,8 @@ impl<'a> Asked<'a> {
     }
 }
 
-type Ask = dyn Fn(&Asked<'_>) -> Result<Vec<Vec<f64>>> + Send + Sync;
-type Fit = dyn Fn(&Table, &Input, &Draw<'_>) -> Result<Frame> + Send + Sync;
-type Reduce = dyn Fn(&Frame, &[&[f64]]) -> Reduced + Send + Sync;
-type Parts = dyn Fn(&Input) -> Result<Vec<String>> + Send + Sync;
-type Fits = dyn Fn(&Output) -> Result<()> + Send + Sync;
-type Cost = dyn Fn(&Input, u64) -> Spent + Send + Sync;
-
 /// An audit with its parameters read.
-pub struct Auditor {
-    response: Option<Response>,
-    /// Whether it cannot do without reference rows.
-    pub wants_background: bool,
-    pub parts: Box<Parts>,
-    pub fits: Box<Fits>,
-    pub cost: Box<Cost>,
-    pub fit: Box<Fit>,
-    pub ask: Box<Ask>,
-    pub reduce: Box<Reduce>,
-}
-
-impl Auditor {
-    /// The class that is looked at; 0 where none is.
-    pub fn class(&self, output: &Output) -> Result<usize> {
-        self.response.as_ref().map_or(Ok(0), |response| response.class(output))
-    }
-}
+pub type Auditor = Box<dyn Audit>;
 
 /// A member of the family.
 pub struct Entry {
@@ -144,33 +120,9 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     AUDITS.iter().find(|entry| entry.manual.name == name)
 }
 
-const fn audit<A: Audit>() -> Entry {
-    let manual = Manual {
-        name: A::NAME,
-        family: "audit",
-        paper: A::PAPER,
-        accesses: &[Access::Score],
-        kinds: &[Kind::Row],
-        cost: A::COST,
-        schema: schema::<A>,
-    };
-    Entry { manual, read: read::<A> }
-}
-
-fn read<A: Audit>(params: &Map<String, Value>) -> Result<Auditor> {
-    let audit = A::deserialize(Value::Object(params.clone())).map_err(|e| Error::invalid("params", e.to_string()))?;
-    let audit = Arc::new(audit);
-    let (a, b, c, d, e) = (audit.clone(), audit.clone(), audit.clone(), audit.clone(), audit.clone());
-    Ok(Auditor {
-        response: audit.response(),
-        wants_background: audit.wants_background(),
-        parts: Box::new(move |input| a.parts(input)),
-        fits: Box::new(move |output| b.fits(output)),
-        cost: Box::new(move |input, background| c.cost(input, background)),
-        fit: Box::new(move |table, input, draw| d.fit(table, input, draw)),
-        ask: Box::new(move |asked| e.ask(asked)),
-        reduce: Box::new(move |frame, rows| audit.reduce(frame, rows)),
-    })
+const fn audit<A: Probe + Audit>() -> Entry {
+    let manual = Manual { accesses: &[Access::Score], kinds: &[Kind::Row], ..Manual::of::<A>("audit") };
+    Entry { manual, read: |params| Ok(Box::new(super::read::<A>(params)?)) }
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ impl Default for PartialDependence {
 impl Probe for PartialDependence {
     const NAME: &'static str = "partial_dependence";
     const PAPER: &'static str = "Friedman, Greedy Function Approximation: A Gradient Boosting Machine, 2001; Goldstein et al., Peeking Inside the Black Box, 2013 (arXiv:1309.6392)";
+    const COST: &'static str = "points of the grids";
 }
 
 impl PartialDependence {
@@ -62,8 +63,6 @@ impl PartialDependence {
 }
 
 impl Audit for PartialDependence {
-    const COST: &'static str = "points of the grids";
-
     fn response(&self) -> Option<Response> {
         Some(self.response)
     }

@@ -47,6 +47,7 @@ const TOGETHER: usize = 1000;
 impl Probe for PermutationImportance {
     const NAME: &'static str = "permutation_importance";
     const PAPER: &'static str = "Breiman, Random Forests, 2001; Fisher et al., All Models are Wrong, but Many are Useful, 2018 (arXiv:1801.01489)";
+    const COST: &'static str = "features x repeats + 1";
 }
 
 impl PermutationImportance {
@@ -56,8 +57,6 @@ impl PermutationImportance {
 }
 
 impl Audit for PermutationImportance {
-    const COST: &'static str = "features x repeats + 1";
-
     fn response(&self) -> Option<Response> {
         None
     }

@@ -50,7 +50,7 @@ use schemars::Schema;
 use serde_json::{Map, Value, json};
 use severity::{Variant, to_uint8};
 
-use super::{Access, Manual, Probe, schema};
+use super::{Manual, Probe, schema};
 use crate::error::{Error, Result};
 use crate::tensor::Rng;
 
@@ -120,15 +120,8 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 }
 
 const fn corruption<C: Corruption>() -> Entry {
-    let manual = Manual {
-        name: C::NAME,
-        family: "corruption",
-        paper: C::PAPER,
-        accesses: &[Access::Label],
-        kinds: const { &[C::Input::KIND] },
-        cost: "1 a point",
-        schema: curved::<C>,
-    };
+    let own = Manual::of::<C>("corruption");
+    let manual = Manual { kinds: const { &[C::Input::KIND] }, cost: "1 a point", schema: curved::<C>, ..own };
     Entry { manual, read: read::<C> }
 }
 
@@ -143,8 +136,7 @@ fn curved<C: Corruption>() -> Schema {
 }
 
 fn read<C: Corruption>(params: &Map<String, Value>) -> Result<Corrupter> {
-    let corruption =
-        C::deserialize(Value::Object(params.clone())).map_err(|e| Error::invalid("params", e.to_string()))?;
+    let corruption: C = super::read(params)?;
     Ok(Box::new(move |sample, rng| {
         let wrong = || Error::invalid("", format!("{} takes {}", C::NAME, C::Input::KIND.name()));
         corruption.corrupt(C::Input::of(sample).ok_or_else(wrong)?, rng)

@@ -38,13 +38,12 @@ const MOST: usize = 15;
 impl Probe for ExactShapley {
     const NAME: &'static str = "exact_shapley";
     const PAPER: &'static str = "Shapley, A Value for n-Person Games, 1953; Strumbelj and Kononenko, An Efficient Explanation of Individual Classifications using Game Theory, 2010";
-}
-
-impl Explainer for ExactShapley {
     const ACCESSES: &'static [Access] = &[Access::Score];
     const COST: &'static str = "2^groups x background";
     const KINDS: &'static [Kind] = &[Kind::Floats, Kind::Tokens];
+}
 
+impl Explainer for ExactShapley {
     fn view(&self) -> View {
         self.view
     }

@@ -9,7 +9,7 @@ use super::study::{Explanation, Study};
 use super::view::View;
 use crate::engine::{Input, Spent};
 use crate::error::Result;
-use crate::probe::{Access, Probe};
+use crate::probe::{Access, Kind, Probe};
 
 /// The mean of integrated gradients over the background's rows as baselines, from samples spread evenly.
 ///
@@ -35,12 +35,12 @@ impl Default for ExpectedGradients {
 impl Probe for ExpectedGradients {
     const NAME: &'static str = "expected_gradients";
     const PAPER: &'static str = "Erion et al., Improving Performance of Deep Learning Models with Axiomatic Attribution Priors and Expected Gradients, 2019 (arXiv:1906.10670)";
+    const ACCESSES: &'static [Access] = &[Access::Gradient];
+    const COST: &'static str = "n_samples + background + 1";
+    const KINDS: &'static [Kind] = &[Kind::Floats];
 }
 
 impl Explainer for ExpectedGradients {
-    const ACCESSES: &'static [Access] = &[Access::Gradient];
-    const COST: &'static str = "n_samples + background + 1";
-
     fn view(&self) -> View {
         self.view
     }

@@ -31,13 +31,12 @@ pub(super) struct FeatureAblation {
 impl Probe for FeatureAblation {
     const NAME: &'static str = "feature_ablation";
     const PAPER: &'static str = "Kokhlikyan et al., Captum: A unified and generic model interpretability library for PyTorch, 2020 (arXiv:2009.07896)";
-}
-
-impl Explainer for FeatureAblation {
     const ACCESSES: &'static [Access] = &[Access::Score];
     const COST: &'static str = "groups + 2";
     const KINDS: &'static [Kind] = &[Kind::Floats, Kind::Tokens];
+}
 
+impl Explainer for FeatureAblation {
     fn view(&self) -> View {
         self.view
     }

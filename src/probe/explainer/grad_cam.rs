@@ -28,13 +28,12 @@ pub(super) struct GradCam {
 impl Probe for GradCam {
     const NAME: &'static str = "grad_cam";
     const PAPER: &'static str = "Selvaraju et al., Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization, 2016 (arXiv:1610.02391)";
-}
-
-impl Explainer for GradCam {
     const ACCESSES: &'static [Access] = &[Access::Gradient, Access::Internals];
     const COST: &'static str = "2";
     const KINDS: &'static [Kind] = &[Kind::Picture];
+}
 
+impl Explainer for GradCam {
     fn view(&self) -> View {
         self.view
     }

@@ -8,7 +8,7 @@ use super::study::{Case, Explanation, Study};
 use super::view::View;
 use crate::engine::{Input, Row, Spent};
 use crate::error::Result;
-use crate::probe::{Access, Probe};
+use crate::probe::{Access, Kind, Probe};
 use crate::tensor::Rng;
 
 /// Gradients at random places between the case, with noise on it, and random rows of the background, times these ways.
@@ -38,12 +38,12 @@ impl Probe for GradientShap {
     const NAME: &'static str = "gradient_shap";
     const PAPER: &'static str =
         "Lundberg and Lee, A Unified Approach to Interpreting Model Predictions, 2017 (arXiv:1705.07874)";
+    const ACCESSES: &'static [Access] = &[Access::Gradient];
+    const COST: &'static str = "n_samples + background + 1";
+    const KINDS: &'static [Kind] = &[Kind::Floats];
 }
 
 impl Explainer for GradientShap {
-    const ACCESSES: &'static [Access] = &[Access::Gradient];
-    const COST: &'static str = "n_samples + background + 1";
-
     fn view(&self) -> View {
         self.view
     }

@@ -9,7 +9,7 @@ use super::study::{Explanation, Study};
 use super::view::View;
 use crate::engine::{Input, Spent};
 use crate::error::Result;
-use crate::probe::{Access, Probe};
+use crate::probe::{Access, Kind, Probe};
 
 /// The gradient at the case times the way from a baseline: what a linear model would owe each value.
 ///
@@ -28,12 +28,12 @@ pub(super) struct InputXGradient {
 impl Probe for InputXGradient {
     const NAME: &'static str = "input_x_gradient";
     const PAPER: &'static str = "Shrikumar et al., Not Just a Black Box: Learning Important Features Through Propagating Activation Differences, 2016 (arXiv:1605.01713)";
+    const ACCESSES: &'static [Access] = &[Access::Gradient];
+    const COST: &'static str = "2";
+    const KINDS: &'static [Kind] = &[Kind::Floats];
 }
 
 impl Explainer for InputXGradient {
-    const ACCESSES: &'static [Access] = &[Access::Gradient];
-    const COST: &'static str = "2";
-
     fn view(&self) -> View {
         self.view
     }

@@ -11,7 +11,7 @@ use super::study::{Explanation, Study};
 use super::view::View;
 use crate::engine::{Input, Row, Spent};
 use crate::error::Result;
-use crate::probe::{Access, Probe};
+use crate::probe::{Access, Kind, Probe};
 
 /// The gradient, integrated along the straight way from a baseline to the case, times that way.
 ///
@@ -96,12 +96,12 @@ pub(super) fn gauss_legendre(n: u32) -> Vec<(f64, f64)> {
 impl Probe for IntegratedGradients {
     const NAME: &'static str = "integrated_gradients";
     const PAPER: &'static str = "Sundararajan et al., Axiomatic Attribution for Deep Networks, 2017 (arXiv:1703.01365)";
+    const ACCESSES: &'static [Access] = &[Access::Gradient];
+    const COST: &'static str = "n_steps + 2";
+    const KINDS: &'static [Kind] = &[Kind::Floats];
 }
 
 impl Explainer for IntegratedGradients {
-    const ACCESSES: &'static [Access] = &[Access::Gradient];
-    const COST: &'static str = "n_steps + 2";
-
     fn view(&self) -> View {
         self.view
     }

@@ -53,13 +53,12 @@ impl Probe for KernelShap {
     const NAME: &'static str = "kernel_shap";
     const PAPER: &'static str =
         "Lundberg and Lee, A Unified Approach to Interpreting Model Predictions, 2017 (arXiv:1705.07874)";
-}
-
-impl Explainer for KernelShap {
     const ACCESSES: &'static [Access] = &[Access::Score];
     const COST: &'static str = "n_samples x background";
     const KINDS: &'static [Kind] = &[Kind::Floats, Kind::Tokens];
+}
 
+impl Explainer for KernelShap {
     fn view(&self) -> View {
         self.view
     }

@@ -139,13 +139,12 @@ impl Probe for Lime {
     const NAME: &'static str = "lime";
     const PAPER: &'static str =
         "Ribeiro et al., Why Should I Trust You? Explaining the Predictions of Any Classifier, 2016 (arXiv:1602.04938)";
-}
-
-impl Explainer for Lime {
     const ACCESSES: &'static [Access] = &[Access::Score];
     const COST: &'static str = "n_samples";
     const KINDS: &'static [Kind] = &[Kind::Floats, Kind::Tokens];
+}
 
+impl Explainer for Lime {
     fn view(&self) -> View {
         self.view
     }

@@ -48,14 +48,12 @@ pub use study::{Case, Explanation};
 pub use view::{Answer, Of};
 pub(in crate::probe) use view::{Output as Scale, View};
 
-use std::sync::Arc;
-
 use quality::{Given, Other, Questions};
 use schemars::Schema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Access, Kind, Manual, Probe, schema};
+use super::{Access, Manual, Probe, schema};
 use crate::engine::{Input, Layer, Output, Spent, Target};
 use crate::error::{Error, Result};
 
@@ -83,15 +81,7 @@ pub static EXPLAINERS: &[Entry] = &[
 ];
 
 /// An explainer is a probe that attributes the model's answer to the values of a case.
-trait Explainer: Probe {
-    /// What it needs: [`Access::Gradient`], [`Access::Score`], or [`Access::Weights`] of a tree ensemble.
-    const ACCESSES: &'static [Access];
-    /// Queries of one case.
-    const COST: &'static str;
-
-    /// What it can explain: with scores alone tokens too.
-    const KINDS: &'static [Kind] = &[Kind::Floats];
-
+trait Explainer: Send + Sync {
     /// What is explained.
     fn view(&self) -> View;
 
@@ -127,55 +117,55 @@ trait Explainer: Probe {
     fn explain(&self, study: &Study<'_>) -> Result<Vec<Explanation>>;
 }
 
-type Fits = dyn Fn(&Input) -> Result<()> + Send + Sync;
-type Answers = dyn Fn(&Output) -> Result<()> + Send + Sync;
-type Wants = dyn Fn(&Input) -> bool + Send + Sync;
-type Explain = dyn Fn(&Study<'_>) -> Result<Vec<Explanation>> + Send + Sync;
-type Cost = dyn Fn(&Input, u64) -> Spent + Send + Sync;
-
 /// An explainer with its parameters read.
 pub struct Attributor {
-    view: View,
-    /// The inner tensor that it differentiates with respect to, beside the input.
-    pub layer: Option<Layer>,
-    slopes: bool,
+    explainer: Box<dyn Explainer>,
     questions: Questions,
     /// The explainer that it is compared with.
     other: Option<Other>,
-    fits: Box<Fits>,
-    answers: Box<Answers>,
-    wants_background: Box<Wants>,
-    explain: Box<Explain>,
-    cost: Box<Cost>,
 }
 
 impl Attributor {
+    fn view(&self) -> View {
+        self.explainer.view()
+    }
+
     /// Which class's score is explained.
     pub fn of(&self) -> Of {
-        self.view.target
+        self.explainer.view().target
+    }
+
+    /// The inner tensor that it differentiates with respect to, beside the input.
+    pub fn layer(&self) -> Option<Layer> {
+        self.explainer.layer().or_else(|| self.other.as_ref()?.attributor.layer())
+    }
+
+    /// Whether attributions are slopes, the score per unit of a value, and not parts of the score.
+    fn slopes(&self) -> bool {
+        self.explainer.slopes()
     }
 
     /// Whether it asks for what only a classifier has.
     pub fn wants_classes(&self) -> bool {
-        self.view.output.is_some() || matches!(self.view.target, Of::Class(_))
+        self.explainer.view().output.is_some() || matches!(self.of(), Of::Class(_))
     }
 
     /// Refuses an input that it cannot explain, or for which its parameters have no meaning.
     pub fn fits(&self, input: &Input) -> Result<()> {
-        (self.fits)(input)?;
+        self.explainer.fits(input)?;
         self.questions.fits(input)?;
         self.other.iter().try_for_each(|other| other.fits(input))
     }
 
     /// Refuses a judged output for which its parameters have no meaning.
     pub fn answers(&self, output: &Output) -> Result<()> {
-        (self.answers)(output)
+        self.explainer.answers(output)
     }
 
     /// Whether it cannot do without reference rows for such an input.
     pub fn wants_background(&self, input: &Input) -> bool {
         let other = self.other.as_ref().map(|other| &other.attributor);
-        (self.wants_background)(input) || other.is_some_and(|other| other.wants_background(input))
+        self.explainer.wants_background(input) || other.is_some_and(|other| other.wants_background(input))
     }
 
     /// Whether the explainer that it is compared with takes the gradient of the model.
@@ -191,7 +181,7 @@ impl Attributor {
     /// The most that it asks about a case with such a probed input and so many reference rows, with what measuring the
     /// explanations takes.
     pub fn cost(&self, input: &Input, background: u64) -> Spent {
-        let own = self.questions.cost((self.cost)(input, background));
+        let own = self.questions.cost(self.explainer.cost(input, background));
         let other = self.other.as_ref().map(|other| other.attributor.cost(input, background)).unwrap_or_default();
         let both = |a: u64, b: u64| a.saturating_add(b);
         Spent { forward: both(own.forward, other.forward), gradient: both(own.gradient, other.gradient) }
@@ -211,8 +201,8 @@ impl Attributor {
         seed: u64,
         check: &str,
     ) -> Result<Vec<Explanation>> {
-        let study = Study { target, cases, background, view: self.view, seed, check };
-        let mut explanations = (self.explain)(&study)?;
+        let study = Study { target, cases, background, view: self.explainer.view(), seed, check };
+        let mut explanations = self.explainer.explain(&study)?;
         let given = Given { study: &study, explanations: &explanations, explainer: self, randomised };
         let measures = self.questions.answer(&given)?;
         explanations.iter_mut().zip(measures).for_each(|(explanation, measures)| explanation.measures.extend(measures));
@@ -221,7 +211,7 @@ impl Attributor {
 
     /// Explains the cases of a study, under its view.
     pub(in crate::probe) fn study(&self, study: &Study<'_>) -> Result<Vec<Explanation>> {
-        (self.explain)(study)
+        self.explainer.explain(study)
     }
 }
 
@@ -237,21 +227,13 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     EXPLAINERS.iter().find(|entry| entry.manual.name == name)
 }
 
-const fn explainer<E: Explainer>() -> Entry {
-    let manual = Manual {
-        name: E::NAME,
-        family: "explainer",
-        paper: E::PAPER,
-        accesses: E::ACCESSES,
-        kinds: E::KINDS,
-        cost: E::COST,
-        schema: parameters::<E>,
-    };
+const fn explainer<E: Probe + Explainer>() -> Entry {
+    let manual = Manual { schema: parameters::<E>, ..Manual::of::<E>("explainer") };
     Entry { manual, read: read::<E> }
 }
 
 /// An explainer's own parameters, then those of all.
-fn parameters<E: Explainer>() -> Schema {
+fn parameters<E: Probe>() -> Schema {
     let (mut own, mut shared) = (schema::<E>(), schema::<Questions>());
     if let (Some(Value::Object(own)), Some(Value::Object(shared))) =
         (own.get_mut("properties"), shared.get_mut("properties"))
@@ -261,21 +243,12 @@ fn parameters<E: Explainer>() -> Schema {
     own
 }
 
-fn read<E: Explainer>(params: &Map<String, Value>) -> Result<Attributor> {
-    let wrong = |e: serde_json::Error| Error::invalid("params", e.to_string());
-    let questions = Questions::deserialize(Value::Object(params.clone())).map_err(wrong)?;
-    let explainer = Arc::new(E::deserialize(Value::Object(params.clone())).map_err(wrong)?);
+fn read<E: Probe + Explainer>(params: &Map<String, Value>) -> Result<Attributor> {
+    let questions = Questions::deserialize(Value::Object(params.clone()));
+    let questions = questions.map_err(|e| Error::invalid("params", e.to_string()))?;
+    let explainer = Box::new(super::read::<E>(params)?);
     let other = questions.agrees_with.as_ref().map(|name| Other::read(name, explainer.layer(), params)).transpose()?;
-    let (view, slopes) = (explainer.view(), explainer.slopes());
-    let layer = explainer.layer().or(other.as_ref().and_then(|other| other.attributor.layer.clone()));
-    let (explaining, fitting, wanting) = (explainer.clone(), explainer.clone(), explainer.clone());
-    let answering = explainer.clone();
-    let fits = Box::new(move |input: &Input| fitting.fits(input));
-    let answers = Box::new(move |output: &Output| answering.answers(output));
-    let wants_background = Box::new(move |input: &Input| wanting.wants_background(input));
-    let explain = Box::new(move |study: &Study<'_>| explaining.explain(study));
-    let cost = Box::new(move |input: &Input, background| explainer.cost(input, background));
-    Ok(Attributor { view, layer, slopes, questions, other, fits, answers, wants_background, explain, cost })
+    Ok(Attributor { explainer, questions, other })
 }
 
 #[cfg(test)]

@@ -81,13 +81,12 @@ impl Probe for Occlusion {
     const NAME: &'static str = "occlusion";
     const PAPER: &'static str =
         "Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, 2013 (arXiv:1311.2901)";
-}
-
-impl Explainer for Occlusion {
     const ACCESSES: &'static [Access] = &[Access::Score];
     const COST: &'static str = "windows + 2";
     const KINDS: &'static [Kind] = &[Kind::Floats, Kind::Tokens];
+}
 
+impl Explainer for Occlusion {
     fn view(&self) -> View {
         self.view
     }

@@ -43,13 +43,12 @@ const MOST: usize = 4096;
 impl Probe for PermutationShap {
     const NAME: &'static str = "permutation_shap";
     const PAPER: &'static str = "Castro et al., Polynomial calculation of the Shapley value based on sampling, 2009; Mitchell et al., Sampling Permutations for Shapley Value Estimation, 2021 (arXiv:2104.12199)";
-}
-
-impl Explainer for PermutationShap {
     const ACCESSES: &'static [Access] = &[Access::Score];
     const COST: &'static str = "2 x permutations x groups x background";
     const KINDS: &'static [Kind] = &[Kind::Floats, Kind::Tokens];
+}
 
+impl Explainer for PermutationShap {
     fn view(&self) -> View {
         self.view
     }

@@ -27,13 +27,12 @@ impl Probe for Random {
     const NAME: &'static str = "random";
     const PAPER: &'static str =
         "Hooker et al., A Benchmark for Interpretability Methods in Deep Neural Networks, 2018 (arXiv:1806.10758)";
-}
-
-impl Explainer for Random {
     const ACCESSES: &'static [Access] = &[Access::Score];
     const COST: &'static str = "2";
     const KINDS: &'static [Kind] = &[Kind::Floats, Kind::Tokens];
+}
 
+impl Explainer for Random {
     fn view(&self) -> View {
         self.view
     }

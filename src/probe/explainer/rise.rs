@@ -49,13 +49,12 @@ impl Probe for Rise {
     const NAME: &'static str = "rise";
     const PAPER: &'static str =
         "Petsiuk et al., RISE: Randomized Input Sampling for Explanation of Black-box Models, 2018 (arXiv:1806.07421)";
-}
-
-impl Explainer for Rise {
     const ACCESSES: &'static [Access] = &[Access::Score];
     const COST: &'static str = "n_samples";
     const KINDS: &'static [Kind] = &[Kind::Floats, Kind::Tokens];
+}
 
+impl Explainer for Rise {
     fn view(&self) -> View {
         self.view
     }

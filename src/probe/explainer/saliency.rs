@@ -8,7 +8,7 @@ use super::study::{Explanation, Study};
 use super::view::View;
 use crate::engine::{Input, Spent};
 use crate::error::Result;
-use crate::probe::{Access, Probe};
+use crate::probe::{Access, Kind, Probe};
 
 /// How steeply the score rises with each value: the gradient, or its size.
 ///
@@ -35,12 +35,12 @@ impl Default for Saliency {
 impl Probe for Saliency {
     const NAME: &'static str = "saliency";
     const PAPER: &'static str = "Simonyan et al., Deep Inside Convolutional Networks: Visualising Image Classification Models and Saliency Maps, 2013 (arXiv:1312.6034)";
+    const ACCESSES: &'static [Access] = &[Access::Gradient];
+    const COST: &'static str = "2";
+    const KINDS: &'static [Kind] = &[Kind::Floats];
 }
 
 impl Explainer for Saliency {
-    const ACCESSES: &'static [Access] = &[Access::Gradient];
-    const COST: &'static str = "2";
-
     fn view(&self) -> View {
         self.view
     }

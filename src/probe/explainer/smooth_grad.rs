@@ -9,7 +9,7 @@ use super::study::{Explanation, Study};
 use super::view::View;
 use crate::engine::{Input, Spent};
 use crate::error::Result;
-use crate::probe::{Access, Probe};
+use crate::probe::{Access, Kind, Probe};
 
 /// The mean of an explainer's attributions over noisy copies of the case: what is left when the noise of gradients is.
 ///
@@ -25,12 +25,12 @@ pub(super) struct SmoothGrad {
 impl Probe for SmoothGrad {
     const NAME: &'static str = "smooth_grad";
     const PAPER: &'static str = "Smilkov et al., SmoothGrad: removing noise by adding noise, 2017 (arXiv:1706.03825)";
+    const ACCESSES: &'static [Access] = &[Access::Gradient];
+    const COST: &'static str = "n_samples x that of its explainer";
+    const KINDS: &'static [Kind] = &[Kind::Floats];
 }
 
 impl Explainer for SmoothGrad {
-    const ACCESSES: &'static [Access] = &[Access::Gradient];
-    const COST: &'static str = "n_samples x that of its explainer";
-
     fn view(&self) -> View {
         self.tunnel.view
     }

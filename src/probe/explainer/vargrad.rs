@@ -9,7 +9,7 @@ use super::study::{Explanation, Study};
 use super::view::View;
 use crate::engine::{Input, Spent};
 use crate::error::Result;
-use crate::probe::{Access, Probe};
+use crate::probe::{Access, Kind, Probe};
 
 /// The variance of an explainer's attributions over noisy copies of the case: where the explanation is not steady.
 ///
@@ -25,12 +25,12 @@ pub(super) struct Vargrad {
 impl Probe for Vargrad {
     const NAME: &'static str = "vargrad";
     const PAPER: &'static str = "Adebayo et al., Local Explanation Methods for Deep Neural Networks Lack Sensitivity to Parameter Values, 2018 (arXiv:1810.03307)";
+    const ACCESSES: &'static [Access] = &[Access::Gradient];
+    const COST: &'static str = "n_samples x that of its explainer";
+    const KINDS: &'static [Kind] = &[Kind::Floats];
 }
 
 impl Explainer for Vargrad {
-    const ACCESSES: &'static [Access] = &[Access::Gradient];
-    const COST: &'static str = "n_samples x that of its explainer";
-
     fn view(&self) -> View {
         self.tunnel.view
     }

@@ -149,13 +149,12 @@ impl Probe for Anchors {
     const NAME: &'static str = "anchors";
     const PAPER: &'static str =
         "Ribeiro, Singh and Guestrin, Anchors: High-Precision Model-Agnostic Explanations, AAAI 2018";
-}
-
-impl Explainer for Anchors {
     const ACCESSES: &'static [Access] = &[Access::Label];
     const COST: &'static str = "query_budget + 1; of values + background";
     const KINDS: &'static [Kind] = &[Kind::Row];
+}
 
+impl Explainer for Anchors {
     fn view(&self) -> View {
         self.view
     }

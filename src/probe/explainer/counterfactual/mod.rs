@@ -141,13 +141,12 @@ fn changes(own: &[f32], row: &[f32], input: &Input) -> String {
 impl Probe for Counterfactual {
     const NAME: &'static str = "counterfactual";
     const PAPER: &'static str = "Wachter, Mittelstadt and Russell, Counterfactual Explanations without Opening the Black Box, 2017 (arXiv:1711.00399)";
-}
-
-impl Explainer for Counterfactual {
     const ACCESSES: &'static [Access] = &[Access::Score];
     const COST: &'static str = "query_budget";
     const KINDS: &'static [Kind] = &[Kind::Row];
+}
 
+impl Explainer for Counterfactual {
     fn view(&self) -> View {
         self.view
     }

@@ -31,7 +31,7 @@ impl Other {
         })?;
         let same = params.iter().filter(|(key, _)| ["target", "output"].contains(&key.as_str()));
         let attributor = (entry.read)(&same.map(|(key, value)| (key.clone(), value.clone())).collect())?;
-        if layer.is_some() && attributor.layer.is_some() && layer != attributor.layer {
+        if layer.is_some() && attributor.layer().is_some() && layer != attributor.layer() {
             return Err(refuse("the two look at different layers"));
         }
         Ok(Self { manual: &entry.manual, attributor: Box::new(attributor) })
@@ -56,7 +56,7 @@ fn refuse(what: &str) -> Error {
 #[allow(clippy::cast_precision_loss)]
 pub(super) fn with(given: &Given<'_>, other: &Other) -> Result<(Marks, Marks)> {
     let (attributor, check) = (&other.attributor, other.manual.name);
-    let theirs = (attributor.explain)(&Study { check, view: attributor.view, ..*given.study })?;
+    let theirs = attributor.study(&Study { check, view: attributor.view(), ..*given.study })?;
     let (mut agreement, mut overlap) = (Vec::new(), Vec::new());
     for (own, their) in given.explanations.iter().zip(&theirs) {
         let (own, their) = (sizes(own), sizes(their));

@@ -79,7 +79,7 @@ impl Given<'_> {
 
     /// The same explainer on other cases, or another target.
     fn again(&self, study: &Study<'_>) -> Result<Vec<Explanation>> {
-        (self.explainer.explain)(study)
+        self.explainer.study(study)
     }
 
     /// What stands for values that are not there: the mean of the reference rows, or zero where there are none.

@@ -17,7 +17,7 @@ use super::study::{Explanation, Study};
 use super::view::{Of, View};
 use crate::engine::{Input, Spent};
 use crate::error::{Error, Result};
-use crate::probe::{Access, Probe};
+use crate::probe::{Access, Kind, Probe};
 
 /// Exact Shapley values of a tree ensemble, from its trees: in a fraction of the time of asking it.
 ///
@@ -56,12 +56,12 @@ impl Probe for TreeShap {
     const NAME: &'static str = "tree_shap";
     const PAPER: &'static str = "Lundberg et al., From Local Explanations to Global Understanding with Explainable AI for Trees, 2020 \
          (arXiv:1905.04610); Consistent Individualized Feature Attribution for Tree Ensembles, 2018 (arXiv:1802.03888)";
+    const ACCESSES: &'static [Access] = &[Access::Weights];
+    const COST: &'static str = "0, in the time of 4 x background";
+    const KINDS: &'static [Kind] = &[Kind::Floats];
 }
 
 impl Explainer for TreeShap {
-    const ACCESSES: &'static [Access] = &[Access::Weights];
-    const COST: &'static str = "0, in the time of 4 x background";
-
     fn view(&self) -> View {
         View { target: self.target, output: None }
     }
