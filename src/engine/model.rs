@@ -124,7 +124,12 @@ impl Model {
         let output = outputs.get(name).ok_or_else(|| Error::internal("judged output", format!("{name} is missing")))?;
         let rows = output.shape().first().copied().unwrap_or(0);
         let values = output.to_f32();
-        let width = values.len() / rows.max(1);
+        let (width, size) = (values.len() / rows.max(1), self.signature.output.size);
+        // Before the model is settled nothing is known of its output.
+        if size > 0 && rows > 0 && width != size {
+            let message = format!("gives {width} scores for these values, {size} for others");
+            return Err(Error::invalid("model", message));
+        }
         Array2::from_shape_vec((rows, width), values).map_err(|e| Error::internal("scores", e))
     }
 

@@ -73,8 +73,8 @@ impl Trees {
         self.widest
     }
 
-    /// The target whose weights make the score of a class, and what each of them counts. Where one score stands for two
-    /// classes, the first one's is its opposite.
+    /// The target whose weights make the score of a class, and what each of them counts. Where the first class's score
+    /// stands for both, its own is the opposite; a score that only the second has is its alone.
     pub(crate) fn score(&self, class: usize) -> (u32, f64) {
         match self.sum.folded {
             Some(target) => (target, if class == 0 { -self.sum.factor } else { self.sum.factor }),

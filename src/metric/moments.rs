@@ -78,9 +78,25 @@ impl Moments {
     }
 }
 
+impl FromIterator<f64> for Moments {
+    fn from_iter<I: IntoIterator<Item = f64>>(values: I) -> Self {
+        let mut moments = Self::default();
+        values.into_iter().for_each(|value| moments.add(value));
+        moments
+    }
+}
+
+/// The mean, and the standard deviation over n as of a whole population; zeros without values.
+#[allow(clippy::cast_precision_loss)]
+pub fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    (mean, (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt())
+}
+
 /// `value` with Student's interval for a standard error on n - 1 degrees of freedom.
 #[allow(clippy::cast_precision_loss)]
-pub(super) fn student(value: f64, error: f64, n: u64) -> Figure {
+pub fn student(value: f64, error: f64, n: u64) -> Figure {
     let t = StudentsT::new(0.0, 1.0, n as f64 - 1.0).map_or(f64::INFINITY, |t| t.inverse_cdf(0.975));
     // One value, or a measure that is infinite somewhere, bounds nothing.
     let half = if n >= 2 && error.is_finite() { t * error } else { f64::INFINITY };
@@ -92,9 +108,7 @@ mod tests {
     use super::*;
 
     fn of(values: &[f64]) -> Moments {
-        let mut moments = Moments::default();
-        values.iter().for_each(|v| moments.add(*v));
-        moments
+        values.iter().copied().collect()
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The median of values of which some are only known to be large.
+//! Quantiles, and the median of values of which some are only known to be large.
 
 use super::interval::{Figure, Z};
 
@@ -19,9 +19,27 @@ pub fn median(found: &[f64], censored: u64) -> Option<Figure> {
     Some(Figure { value, low: low.min(value), high: high.max(value), n, count: None })
 }
 
+/// The quantile of sorted values, between the two nearest as NumPy takes it by default; 0 without values.
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
+pub fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let place = share * sorted.len().saturating_sub(1) as f64;
+    let at = |place: f64| sorted.get(place as usize).copied().unwrap_or(0.0);
+    at(place.floor()) + place.fract() * (at(place.ceil()) - at(place.floor()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quantiles_are_those_of_numpy() {
+        let sorted: Vec<f64> = (1..=10).map(f64::from).collect();
+        // numpy.quantile(range(1, 11), [0, 0.05, 0.25, 0.5, 1]).
+        for (share, expected) in [(0.0, 1.0), (0.05, 1.45), (0.25, 3.25), (0.5, 5.5), (1.0, 10.0)] {
+            assert!((quantile(&sorted, share) - expected).abs() < 1e-12, "{share}");
+        }
+        assert_eq!((quantile(&[3.0], 0.9), quantile(&[], 0.5)), (3.0, 0.0));
+    }
 
     #[test]
     fn the_median_stands_among_found_and_censored_values() {

@@ -45,7 +45,7 @@ impl Survey {
         if let Some(known) = frames.get(&key) {
             return Ok(known.clone());
         }
-        let frame = Arc::new(auditor.fit(&self.table, model.signature().probed(), draw)?);
+        let frame = Arc::new(auditor.fit(&self.table, model.signature(), draw)?);
         if frames.len() >= FRAMES_MAX {
             frames.clear();
         }
@@ -101,7 +101,7 @@ pub(super) fn audit(
         all[*i] = Ok(Probed { scores, array, queries, attacked: None, explained, words });
         figures.insert(chunk.position(*i), row);
     }
-    Ok((all, Audited { check: 0, point: 0, frame: Frame::clone(&frame), figures }))
+    Ok((all, Audited { check: 0, point: 0, frame: frame.told(), figures }))
 }
 
 /// What the shards of an audit found, so far.
@@ -117,12 +117,16 @@ impl Collected {
         self.figures.extend(audited.figures.iter().map(|(position, row)| (*position, row.clone())));
     }
 
-    /// Metrics, and curves.
+    /// Metrics, and curves; nothing without a case whose figures are all finite.
     pub(super) fn report(&self, auditor: &dyn Audit) -> (Vec<Metric>, Vec<Curve>) {
-        let Some(frame) = &self.frame else { return Default::default() };
-        // All rows have one length; one that was torn has no meaning.
-        let width = self.figures.values().next().map_or(0, Vec::len);
-        let rows: Vec<&[f64]> = self.figures.values().map(Vec::as_slice).filter(|row| row.len() == width).collect();
+        let Some((frame, width)) = self.frame.as_ref().and_then(|frame| Some((frame, auditor.width(frame)?))) else {
+            return Default::default();
+        };
+        let sound = |row: &&[f64]| row.len() == width && row.iter().all(|figure| figure.is_finite());
+        let rows: Vec<&[f64]> = self.figures.values().map(Vec::as_slice).filter(sound).collect();
+        if rows.is_empty() {
+            return Default::default();
+        }
         let Reduced { metrics, curves } = auditor.reduce(frame, &rows);
         let metric = |(name, part, figure)| Metric::new(name, figure, &format!("feature={part}"));
         (metrics.into_iter().map(metric).collect(), curves)

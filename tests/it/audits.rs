@@ -121,7 +121,7 @@ fn given(model: &Model, cases: &[Case], name: &str, params: Json, change: impl F
     let (width, values) = (rows[0].len(), rows.concat());
     let table = Table { width, values, positions: (0..cases.len() as u64).collect() };
     let draw = || Draw { seed: 0, check: "" };
-    let mut frame = auditor.fit(&table, model.signature().probed(), &draw()).unwrap();
+    let mut frame = auditor.fit(&table, model.signature(), &draw()).unwrap();
     change(&mut frame);
     let explained: Vec<_> =
         rows.iter().map(|x| Explained { id: String::new(), x: x.clone(), class: 0, mask: None }).collect();
@@ -149,12 +149,17 @@ fn importance_of_given_permutations_is_that_of_scikit_learn() {
     ] {
         let permutations = golden(&format!("{name}__permutations")).to_f64();
         let (model, cases) = (load(&corpus, name), data(&corpus, name, "test"));
-        let params = json!({ "metric": metric, "repeats": 3 });
-        let found = given(&model, &cases, "permutation_importance", params, |frame| {
-            let order = |order: &[f64]| order.iter().map(|place| *place as u32).collect();
-            frame.orders = permutations.chunks(cases.len()).map(order).collect();
-        });
-        let own: Vec<f64> = found.metrics.iter().map(|(_, _, figure)| figure.value).collect();
+        // Each feature has permutations of its own there.
+        let importance = |(feature, permutations): (usize, &[f64])| {
+            let params = json!({ "metric": metric, "repeats": 3, "features": feature });
+            let found = given(&model, &cases, "permutation_importance", params, |frame| {
+                let order = |order: &[f64]| order.iter().map(|place| *place as u32).collect();
+                frame.orders = permutations.chunks(cases.len()).map(order).collect();
+                assert_eq!((frame.orders.len(), frame.panels.len()), (3, 1));
+            });
+            found.metrics[0].2.value
+        };
+        let own: Vec<f64> = permutations.chunks(3 * cases.len()).enumerate().map(importance).collect();
         let theirs = golden(&format!("{name}__{scorer}")).to_f64();
         let means: Vec<f64> = theirs.chunks(3).map(|repeats| repeats.iter().sum::<f64>() / 3.0).collect();
         println!("{name} {metric}: {:.1e}", apart(&own, &means));

@@ -105,25 +105,32 @@ fn specimen(name: &str) -> super::zoo::Specimen {
 }
 
 #[test]
-fn one_score_for_two_classes_is_explained_from_both_sides_in_any_company() {
-    for name in ["trees_two_class_logistic", "trees_two_positive_none", "trees_second_class_none"] {
+fn two_classes_of_one_score_are_explained_as_the_model_gives_them_in_any_company() {
+    // A score of the first class stands for both. One of the second alone leaves the first a constant.
+    let opposite = [("trees_two_class_logistic", true), ("trees_two_positive_none", true)];
+    for (name, opposite) in opposite.into_iter().chain([("trees_second_class_none", false)]) {
         let forest = specimen(name);
         let Some(Tensor::F32(x)) = forest.inputs.values().next() else { panic!("{name}") };
         let rows = Tensor::F32(x.clone());
-        let subject = Tabular::new(&forest.onnx, &rows);
-        let cases = table(&rows);
+        let (subject, cases) = (Tabular::new(&forest.onnx, &rows), table(&rows));
+        let of = |spec: &str, cases: &[Case]| subject.explain(cases, spec).arrays["attribution"].to_f64();
         for perturbation in ["interventional", "path_dependent"] {
-            let of = |target: &str, cases: &[Case]| {
-                let spec = format!("tree_shap:perturbation={perturbation},target={target}");
-                subject.explain(cases, &spec).arrays["attribution"].to_f64()
-            };
-            let (first, second) = (of("0", &cases), of("1", &cases));
+            let spec = |target: &str| format!("tree_shap:perturbation={perturbation},target={target}");
+            let (first, second) = (of(&spec("0"), &cases), of(&spec("1"), &cases));
             assert!(second.iter().any(|v| *v != 0.0));
-            assert!(first.iter().zip(&second).all(|(a, b)| *a == -b), "{name}");
+            let is = |(a, b): (&f64, &f64)| if opposite { *a == -b } else { *a == 0.0 };
+            assert!(first.iter().zip(&second).all(is), "{name}");
             let width = first.len() / cases.len();
             for (i, case) in cases.iter().enumerate() {
-                assert_eq!(of("1", std::slice::from_ref(case)), second[i * width..][..width], "{name}, {i}");
+                assert_eq!(of(&spec("1"), std::slice::from_ref(case)), second[i * width..][..width], "{name}, {i}");
             }
+        }
+        // Probabilities of a logistic ensemble are no sum of trees, so that only sums can be set beside all coalitions.
+        for target in ["0", "1"].into_iter().filter(|_| name.ends_with("_none")) {
+            let [trees, exact] =
+                ["tree_shap", "exact_shapley"].map(|name| of(&format!("{name}:target={target}"), &cases));
+            let apart = trees.iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(trees.len() == exact.len() && apart < 1e-5, "{name}, class {target}: {apart}");
         }
     }
 }

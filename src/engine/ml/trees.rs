@@ -228,7 +228,9 @@ impl Operator for Classifier {
     }
 
     fn trees(&self) -> Option<Sum> {
-        let folded = self.ensemble.weights.first().filter(|_| self.folded).map(|weight| weight.target);
+        // Weights on the second class alone are no score for both: the first class keeps none.
+        let folded = self.ensemble.weights.first().map(|weight| weight.target);
+        let folded = folded.filter(|target| self.folded && *target == 0);
         Some(Sum { ensemble: self.ensemble.clone(), factor: 1.0, folded })
     }
 

@@ -1,12 +1,14 @@
 //! What an audit looks at: which number of the model, and which features.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Panel, Table};
 use crate::engine::{Input, Output, OutputKind};
 use crate::error::{Error, Result};
-use crate::probe::explainer::{Names, Of, Scale, View, feature};
+use crate::probe::explainer::{Names, Scale, View, feature};
 
 /// Which number of the model is looked at.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -34,8 +36,9 @@ impl Response {
         }
     }
 
+    /// The class stands in the cases.
     pub(super) fn view(&self) -> View {
-        View::new(self.target.map_or(Of::default(), Of::Class), self.output)
+        View::new(self.output)
     }
 }
 
@@ -45,14 +48,23 @@ pub(super) fn choices(names: Option<&Names>, join: char, most: usize, input: &In
     let Some(names) = names else { return Ok((0..input.len()).map(|i| vec![i]).collect()) };
     let one = |word: &str| -> Result<Vec<usize>> {
         let places = word.split(join).map(|name| feature(name, input)).collect::<Result<Vec<_>>>()?;
-        let twice = (1..places.len()).any(|i| places[..i].contains(&places[i]));
-        if twice || places.len() > most {
+        let twice = || (1..places.len()).any(|i| places[..i].contains(&places[i]));
+        if places.len() > most || twice() {
             let message = format!("`{word}` was found, at most {most} different features are looked at together");
             return Err(Error::invalid("", message));
         }
         Ok(places)
     };
-    let chosen = names.text().split_whitespace().map(one).collect::<Result<Vec<_>>>();
+    let mut known = BTreeSet::new();
+    let fresh = |word: &str| -> Result<Vec<usize>> {
+        let places = one(word)?;
+        if known.insert(places.clone()) {
+            Ok(places)
+        } else {
+            Err(Error::invalid("", format!("`{word}` stands twice")))
+        }
+    };
+    let chosen = names.text().split_whitespace().map(fresh).collect::<Result<Vec<_>>>();
     let chosen = chosen.map_err(|e| e.under("params.features"))?;
     if chosen.is_empty() {
         return Err(Error::invalid("params.features", "no feature is named; leave it out for all"));
@@ -65,10 +77,10 @@ pub(super) fn name(features: &[usize], join: char, input: &Input) -> String {
     features.iter().map(|i| input.feature(*i)).collect::<Vec<_>>().join(&join.to_string())
 }
 
-/// Panels without grids.
-pub(super) fn panels(chosen: Vec<Vec<usize>>, join: char, input: &Input) -> Vec<Panel> {
+/// [`choices`] as panels without grids.
+pub(super) fn panels(names: Option<&Names>, join: char, most: usize, input: &Input) -> Result<Vec<Panel>> {
     let panel = |features: Vec<usize>| Panel { name: name(&features, join, input), features, axes: Vec::new() };
-    chosen.into_iter().map(panel).collect()
+    Ok(choices(names, join, most, input)?.into_iter().map(panel).collect())
 }
 
 /// The quantile of sorted values as SciPy's `mquantiles` takes it by default (alpha and beta 0.4), which scikit-learn's

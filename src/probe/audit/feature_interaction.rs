@@ -1,17 +1,18 @@
 //! Whether two features act together.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::choice::{Response, choices, name, rows};
-use super::partial_dependence::mean_of;
 use super::scoring::{around, mean};
 use super::{Asked, Audit, Draw, Frame, Panel, Reduced, Table};
-use crate::engine::{Input, Row, Spent};
+use crate::engine::{Input, Signature, Spent};
 use crate::error::{Error, Result};
-use crate::metric::Figure;
+use crate::metric::{Figure, Moments};
 use crate::probe::Probe;
-use crate::probe::explainer::Names;
+use crate::probe::explainer::{Case, Names};
 use crate::tensor::Rng;
 
 /// Friedman's H: the share of what a pair of features does together that neither does alone.
@@ -47,41 +48,32 @@ impl Probe for FeatureInteraction {
     const COST: &'static str = "(features + pairs) x n_samples";
 }
 
+/// Pairs, at most.
+const PAIRS: usize = 1000;
+
 impl FeatureInteraction {
-    /// The pairs, each once, the lower feature first.
+    /// The pairs as they are named, each once, the lower feature first.
     fn pairs(&self, input: &Input) -> Result<Vec<[usize; 2]>> {
-        let all = 0..input.len();
-        let mut pairs: Vec<[usize; 2]> = Vec::new();
-        let mut add = |a: usize, b: usize| {
-            let pair = [a.min(b), a.max(b)];
-            if a != b && !pairs.contains(&pair) {
-                pairs.push(pair);
-            }
-        };
+        let refuse = |message: String| Err(Error::invalid("params.features", message));
         if self.features.is_none() && input.len() > FEATURES {
-            let message = format!("the row has {} features; name pairs such as 0*1", input.len());
-            return Err(Error::invalid("params.features", message));
+            return refuse(format!("the row has {} features; name pairs such as 0*1", input.len()));
         }
+        let (mut pairs, mut known) = (Vec::new(), BTreeSet::new());
         for chosen in choices(self.features.as_ref(), '*', 2, input)? {
-            match chosen.as_slice() {
-                [a, b] => add(*a, *b),
-                [a] => all.clone().for_each(|b| add(*a, b)),
-                _ => {}
+            let named: Vec<[usize; 2]> = match chosen.as_slice() {
+                [a, b] => vec![[*a.min(b), *a.max(b)]],
+                [a] => (0..input.len()).filter(|b| b != a).map(|b| [*a.min(&b), *a.max(&b)]).collect(),
+                _ => Vec::new(),
+            };
+            pairs.extend(named.into_iter().filter(|pair| known.insert(*pair)));
+            if pairs.len() > PAIRS {
+                return refuse(format!("more than {PAIRS} pairs are named"));
             }
         }
         if pairs.is_empty() {
-            return Err(Error::invalid("params.features", "a row of one feature has no pairs"));
+            return refuse("a row of one feature has no pairs".to_owned());
         }
         Ok(pairs)
-    }
-
-    /// Features of the pairs, then the pairs.
-    fn looked_at(&self, input: &Input) -> Result<Vec<Vec<usize>>> {
-        let pairs = self.pairs(input)?;
-        let mut single: Vec<usize> = pairs.iter().flatten().copied().collect();
-        single.sort_unstable();
-        single.dedup();
-        Ok(single.into_iter().map(|i| vec![i]).chain(pairs.into_iter().map(Vec::from)).collect())
     }
 }
 
@@ -90,50 +82,67 @@ impl Audit for FeatureInteraction {
         Some(self.response)
     }
 
+    fn metric(&self) -> &'static str {
+        "h_statistic"
+    }
+
+    /// The features of the pairs, then the pairs.
+    fn panels(&self, input: &Input) -> Result<Vec<Panel>> {
+        let pairs = self.pairs(input)?;
+        let single: BTreeSet<usize> = pairs.iter().flatten().copied().collect();
+        let all = single.into_iter().map(|i| vec![i]).chain(pairs.into_iter().map(Vec::from));
+        let panel = |features: Vec<usize>| Panel { name: name(&features, '*', input), features, axes: Vec::new() };
+        Ok(all.map(panel).collect())
+    }
+
     fn parts(&self, input: &Input) -> Result<Vec<String>> {
         Ok(self.pairs(input)?.iter().map(|pair| name(pair, '*', input)).collect())
     }
 
     fn cost(&self, input: &Input, _: u64) -> Spent {
-        let looked_at = self.looked_at(input).map_or(0, |looked_at| looked_at.len());
-        Spent { forward: (looked_at as u64).saturating_mul(self.n_samples as u64), gradient: 0 }
+        let panels = self.panels(input).map_or(0, |panels| panels.len());
+        Spent { forward: (panels as u64).saturating_mul(self.n_samples as u64), gradient: 0 }
+    }
+
+    fn width(&self, frame: &Frame) -> Option<usize> {
+        let points = points(frame);
+        let whole = |panel: &Panel| {
+            panel.axes.len() == panel.features.len() && panel.axes.iter().all(|axis| axis.len() == points)
+        };
+        frame.panels.len().checked_mul(points).filter(|_| frame.panels.iter().all(whole))
     }
 
     /// Axes hold the values of the chosen cases, which belong together point by point.
-    fn fit(&self, table: &Table, input: &Input, draw: &Draw<'_>) -> Result<Frame> {
+    fn fit(&self, table: &Table, signature: &Signature, draw: &Draw<'_>) -> Result<Frame> {
         rows(table, 2)?;
-        let mut chosen = Rng::new(draw.seed, draw.check, "", 0).order(table.len());
-        chosen.truncate(self.n_samples);
+        let mut chosen = Rng::new(draw.seed, draw.check, "", 0).sample(table.len(), self.n_samples);
         chosen.sort_unstable();
         let values = |feature: &usize| chosen.iter().map(|place| f64::from(table.row(*place)[*feature])).collect();
-        let panel = |features: Vec<usize>| Panel {
-            name: name(&features, '*', input),
-            axes: features.iter().map(values).collect(),
-            features,
-        };
-        Ok(Frame { panels: self.looked_at(input)?.into_iter().map(panel).collect(), orders: Vec::new() })
+        let mut panels = self.panels(signature.probed())?;
+        panels.iter_mut().for_each(|panel| panel.axes = panel.features.iter().map(values).collect());
+        Ok(Frame { panels, ..Frame::default() })
     }
 
+    /// By panel the answer with its features as each chosen case has them.
     #[allow(clippy::cast_possible_truncation)]
     fn ask(&self, asked: &Asked<'_>) -> Result<Vec<Vec<f64>>> {
-        let study = asked.study(&self.response);
-        let ask = |(case, own): (usize, &crate::probe::explainer::Case)| {
-            let at = |panel: &Panel, point: usize| {
-                let mut x = own.x.clone();
-                panel.features.iter().zip(&panel.axes).for_each(|(feature, axis)| x[*feature] = axis[point] as f32);
-                Row { case, x }
-            };
-            let rows = asked.frame.panels.iter().flat_map(|p| (0..p.axes[0].len()).map(move |point| at(p, point)));
-            study.values(&rows.collect::<Vec<_>>())
+        let (study, panels, points) = (asked.study(&self.response), &asked.frame.panels, points(asked.frame));
+        let ask = |(case, own): (usize, &Case)| {
+            study.values_at(case, panels.len() * points, |i, rows| {
+                let (panel, start) = (&panels[i / points], rows.len());
+                rows.extend(&own.x);
+                let set = panel.features.iter().zip(&panel.axes);
+                set.for_each(|(feature, axis)| rows[start + feature] = axis[i % points] as f32);
+            })
         };
         asked.cases.iter().enumerate().map(ask).collect()
     }
 
     fn reduce(&self, frame: &Frame, rows: &[&[f64]]) -> Reduced {
-        let points = frame.panels.first().map_or(0, |panel| panel.axes[0].len());
+        let points = points(frame);
         // The partial dependence at the chosen cases, centred there.
         let dependence = |panel: usize| {
-            let at = |point: usize| mean_of(rows.iter().map(|row| row[panel * points + point])).value;
+            let at = |point: usize| rows.iter().map(|row| row[panel * points + point]).collect::<Moments>().mean();
             let values: Vec<f64> = (0..points).map(at).collect();
             let centre = mean(&values);
             values.into_iter().map(|value| value - centre).collect::<Vec<_>>()
@@ -144,11 +153,16 @@ impl Audit for FeatureInteraction {
             if let &[a, b] = panel.features.as_slice()
                 && let (Some(a), Some(b)) = (alone(a), alone(b))
             {
-                metrics.push(("h_statistic", panel.name.clone(), h(&dependence(number), &a, &b)));
+                metrics.push((self.metric(), panel.name.clone(), h(&dependence(number), &a, &b)));
             }
         }
         Reduced { metrics, curves: Vec::new() }
     }
+}
+
+/// Cases whose values a frame holds.
+fn points(frame: &Frame) -> usize {
+    frame.panels.first().and_then(|panel| panel.axes.first()).map_or(0, Vec::len)
 }
 
 /// The root of the share of the pair's variance that is neither's own; its interval is the delta method's for the ratio.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::scoring::Metric;
 use crate::metric::Figure;
 
 /// The probed inputs of a suite's cases, one after the other; of those that could be read.
@@ -48,9 +49,19 @@ impl Table {
 pub struct Frame {
     /// What the figures of a case are of, in their order.
     pub panels: Vec<Panel>,
+    /// What is measured, where an audit measures answers.
+    pub(super) metric: Option<Metric>,
     /// Orders of the table's rows, where an audit mixes them. They are drawn again wherever they are needed.
     #[serde(skip)]
     pub orders: Vec<Vec<u32>>,
+}
+
+impl Frame {
+    /// Without the orders, which no one is told.
+    #[must_use]
+    pub fn told(&self) -> Self {
+        Self { panels: self.panels.clone(), metric: self.metric, orders: Vec::new() }
+    }
 }
 
 /// One feature, or some that are looked at together.
@@ -64,9 +75,10 @@ pub struct Panel {
 }
 
 impl Panel {
-    /// Points of the grid, the last axis fastest.
-    pub fn points(&self) -> usize {
-        self.axes.iter().map(Vec::len).product()
+    /// Points of the grid, the last axis fastest; `None` if there is no grid of all features, or one that no memory holds.
+    pub(super) fn points(&self) -> Option<usize> {
+        let all = self.axes.iter().try_fold(1usize, |all, axis| all.checked_mul(axis.len()))?;
+        (all > 0 && !self.axes.is_empty() && self.axes.len() == self.features.len()).then_some(all)
     }
 
     /// The values of the features at a point of the grid.

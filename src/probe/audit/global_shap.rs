@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use super::choice::{Response, choices, panels, rows};
-use super::partial_dependence::mean_of;
-use super::{Asked, Audit, Draw, Frame, Reduced, Table};
-use crate::engine::{Input, Spent};
+use super::choice::{Response, panels, rows};
+use super::{Asked, Audit, Draw, Frame, Panel, Reduced, Table};
+use crate::engine::{Input, Signature, Spent};
 use crate::error::{Error, Result};
+use crate::metric::Moments;
 use crate::probe::Probe;
 use crate::probe::explainer::{Attributor, find};
 
@@ -57,9 +57,13 @@ impl Audit for GlobalShap {
         Some(self.response)
     }
 
-    fn parts(&self, input: &Input) -> Result<Vec<String>> {
+    fn metric(&self) -> &'static str {
+        "mean_attribution"
+    }
+
+    fn panels(&self, input: &Input) -> Result<Vec<Panel>> {
         self.attributor()?.fits(input)?;
-        Ok((0..input.len()).map(|i| input.feature(i)).collect())
+        panels(None, '+', 1, input)
     }
 
     fn wants_background(&self) -> bool {
@@ -70,11 +74,20 @@ impl Audit for GlobalShap {
         self.attributor().map_or(Spent::default(), |attributor| attributor.cost(input, background))
     }
 
-    fn fit(&self, table: &Table, input: &Input, _: &Draw<'_>) -> Result<Frame> {
-        rows(table, 1)?;
-        Ok(Frame { panels: panels(choices(None, '+', 1, input)?, '+', input), orders: Vec::new() })
+    fn figures(&self, input: &Input) -> u64 {
+        input.len() as u64
     }
 
+    fn width(&self, frame: &Frame) -> Option<usize> {
+        Some(frame.panels.len())
+    }
+
+    fn fit(&self, table: &Table, signature: &Signature, _: &Draw<'_>) -> Result<Frame> {
+        rows(table, 1)?;
+        Ok(Frame { panels: self.panels(signature.probed())?, ..Frame::default() })
+    }
+
+    /// The attribution of each feature.
     fn ask(&self, asked: &Asked<'_>) -> Result<Vec<Vec<f64>>> {
         let explanations = self.attributor()?.study(&asked.study(&self.response))?;
         let figures = |attribution: Vec<f32>| attribution.into_iter().map(f64::from).collect();
@@ -82,9 +95,9 @@ impl Audit for GlobalShap {
     }
 
     fn reduce(&self, frame: &Frame, rows: &[&[f64]]) -> Reduced {
-        let size = |feature: usize| mean_of(rows.iter().map(|row| row[feature].abs()));
+        let size = |feature: usize| rows.iter().map(|row| row[feature].abs()).collect::<Moments>().figure();
         let named = frame.panels.iter().enumerate();
-        let metrics = named.map(|(i, panel)| ("mean_attribution", panel.name.clone(), size(i))).collect();
+        let metrics = named.map(|(i, panel)| (self.metric(), panel.name.clone(), size(i))).collect();
         Reduced { metrics, curves: Vec::new() }
     }
 }

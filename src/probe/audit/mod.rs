@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 
 use super::explainer::{Case, Study};
 use super::{Access, Kind, Manual, Probe};
-use crate::engine::{Answer, Input, Output, Spent, Target};
+use crate::engine::{Answer, Input, Output, Signature, Spent, Target};
 use crate::error::Result;
 
 /// All audits, in alphabetical order.
@@ -35,8 +35,8 @@ pub static AUDITS: &[Entry] = &[
     audit::<permutation_importance::PermutationImportance>(),
 ];
 
-/// Values of a table, at most: it is held in memory.
-pub const VALUES_MAX: u64 = 1 << 26;
+/// Values of a table, and figures of all cases, at most: both are held in memory.
+pub const VALUES_MAX: u64 = 1 << 25;
 
 /// An audit is a probe of the model over all rows of a suite.
 pub trait Audit: Send + Sync {
@@ -48,9 +48,16 @@ pub trait Audit: Send + Sync {
         self.response().map_or(Ok(0), |response| response.class(output))
     }
 
-    /// Names of what it has a figure of for such an input, the slices `feature=NAME` of its metrics; refuses features that
-    /// there are not.
-    fn parts(&self, input: &Input) -> Result<Vec<String>>;
+    /// The metric that it has of each feature.
+    fn metric(&self) -> &'static str;
+
+    /// What is looked at in such an input, without grids; refuses features that there are not.
+    fn panels(&self, input: &Input) -> Result<Vec<Panel>>;
+
+    /// Names of what it has a figure of, the slices `feature=NAME` of its metric.
+    fn parts(&self, input: &Input) -> Result<Vec<String>> {
+        Ok(self.panels(input)?.into_iter().map(|panel| panel.name).collect())
+    }
 
     /// Refuses a model whose output it cannot look at.
     fn fits(&self, output: &Output) -> Result<()> {
@@ -65,13 +72,22 @@ pub trait Audit: Send + Sync {
     /// The most that it asks about a case.
     fn cost(&self, input: &Input, background: u64) -> Spent;
 
-    /// What every case is asked. Random numbers are `draw`'s.
-    fn fit(&self, table: &Table, input: &Input, draw: &Draw<'_>) -> Result<Frame>;
+    /// Figures of a case, at most.
+    fn figures(&self, input: &Input) -> u64 {
+        self.cost(input, 0).forward
+    }
 
-    /// Figures of each case, as many as the frame says.
+    /// Figures of a case by a frame; `None` if it is none of this audit's.
+    fn width(&self, frame: &Frame) -> Option<usize>;
+
+    /// What every case is asked. Random numbers are `draw`'s.
+    fn fit(&self, table: &Table, signature: &Signature, draw: &Draw<'_>) -> Result<Frame>;
+
+    /// Figures of each case, as many as [`Self::width`] says.
     fn ask(&self, asked: &Asked<'_>) -> Result<Vec<Vec<f64>>>;
 
-    /// What the figures of all cases say, in their order.
+    /// What the figures of all cases say, in their order: one row at least, each as wide as [`Self::width`] says, all
+    /// numbers finite.
     fn reduce(&self, frame: &Frame, rows: &[&[f64]]) -> Reduced;
 }
 

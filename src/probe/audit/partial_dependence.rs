@@ -3,14 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::choice::{Response, choices, mquantile, name, panels, rows};
+use super::choice::{Response, mquantile, panels, rows};
 use super::scoring::around;
 use super::{Asked, Audit, Curve, Draw, Frame, Panel, Reduced, Table};
-use crate::engine::{Input, Row, Spent};
+use crate::engine::{Input, Signature, Spent};
 use crate::error::Result;
-use crate::metric::Moments;
+use crate::metric::{Figure, Moments};
 use crate::probe::Probe;
-use crate::probe::explainer::Names;
+use crate::probe::explainer::{Case, Names};
 
 /// The mean answer over all cases when a feature, or a pair of them, is set to one value after the other.
 ///
@@ -67,39 +67,50 @@ impl Audit for PartialDependence {
         Some(self.response)
     }
 
-    fn parts(&self, input: &Input) -> Result<Vec<String>> {
-        let chosen = choices(self.features.as_ref(), '*', 2, input)?;
-        Ok(chosen.iter().map(|features| name(features, '*', input)).collect())
+    fn metric(&self) -> &'static str {
+        "effect_range"
+    }
+
+    fn panels(&self, input: &Input) -> Result<Vec<Panel>> {
+        panels(self.features.as_ref(), '*', 2, input)
     }
 
     fn cost(&self, input: &Input, _: u64) -> Spent {
-        let chosen = choices(self.features.as_ref(), '*', 2, input).unwrap_or_default();
-        let points = chosen.iter().map(|features| (self.grid_resolution as u64).pow(features.len() as u32)).sum();
-        Spent { forward: points, gradient: 0 }
+        let points = |panel: &Panel| panel.features.iter().fold(1u64, |all, _| all * self.grid_resolution as u64);
+        let all = self.panels(input).map_or(0, |panels| panels.iter().map(points).fold(0, u64::saturating_add));
+        Spent { forward: all, gradient: 0 }
     }
 
-    fn fit(&self, table: &Table, input: &Input, _: &Draw<'_>) -> Result<Frame> {
+    fn width(&self, frame: &Frame) -> Option<usize> {
+        frame.panels.iter().try_fold(0usize, |all, panel| all.checked_add(panel.points()?))
+    }
+
+    fn fit(&self, table: &Table, signature: &Signature, _: &Draw<'_>) -> Result<Frame> {
         rows(table, 1)?;
-        let mut panels = panels(choices(self.features.as_ref(), '*', 2, input)?, '*', input);
+        let mut panels = self.panels(signature.probed())?;
         for panel in &mut panels {
             panel.axes = panel.features.iter().map(|feature| self.axis(table, *feature)).collect();
         }
-        Ok(Frame { panels, orders: Vec::new() })
+        Ok(Frame { panels, ..Frame::default() })
     }
 
+    /// The answer at each point of each grid.
+    #[allow(clippy::cast_possible_truncation)]
     fn ask(&self, asked: &Asked<'_>) -> Result<Vec<Vec<f64>>> {
         let study = asked.study(&self.response);
-        let ask = |(case, own): (usize, &crate::probe::explainer::Case)| {
-            let rows: Vec<Row> = asked.frame.panels.iter().flat_map(|panel| on_grid(panel, &own.x, case)).collect();
-            let mut values = study.values(&rows)?;
+        let points: Vec<(&Panel, usize)> =
+            asked.frame.panels.iter().flat_map(|p| (0..p.points().unwrap_or(0)).map(move |i| (p, i))).collect();
+        let ask = |(case, own): (usize, &Case)| {
+            let mut values = study.values_at(case, points.len(), |i, rows| {
+                let ((panel, point), start) = (points[i], rows.len());
+                rows.extend(&own.x);
+                let set = panel.features.iter().zip(panel.point(point));
+                set.for_each(|(feature, value)| rows[start + feature] = value as f32);
+            })?;
             if self.centered {
-                let mut rest = values.as_mut_slice();
-                for panel in &asked.frame.panels {
-                    let (own, others) = rest.split_at_mut(panel.points());
-                    let first = own.first().copied().unwrap_or(0.0);
-                    own.iter_mut().for_each(|value| *value -= first);
-                    rest = others;
-                }
+                let first: Vec<usize> = (0..points.len()).map(|i| i - points[i].1).collect();
+                let begin: Vec<f64> = first.into_iter().map(|first| values[first]).collect();
+                values.iter_mut().zip(begin).for_each(|(value, begin)| *value -= begin);
             }
             Ok(values)
         };
@@ -107,18 +118,18 @@ impl Audit for PartialDependence {
     }
 
     fn reduce(&self, frame: &Frame, rows: &[&[f64]]) -> Reduced {
-        let mut reduced = Reduced::default();
-        let mut first = 0;
+        let (mut reduced, mut first) = (Reduced::default(), 0);
         for panel in &frame.panels {
-            let columns = first..first + panel.points();
+            let columns = first..first + panel.points().unwrap_or(0);
             first = columns.end;
-            let figures: Vec<_> = columns.clone().map(|at| mean_of(rows.iter().map(|row| row[at]))).collect();
+            let of = |at: usize| rows.iter().map(|row| row[at]).collect::<Moments>().figure();
+            let figures: Vec<Figure> = columns.clone().map(of).collect();
             let by_mean = |a: &usize, b: &usize| figures[*a].value.total_cmp(&figures[*b].value);
             let places = 0..figures.len();
             if let (Some(low), Some(high)) = (places.clone().min_by(by_mean), places.max_by(by_mean)) {
                 let range = figures[high].value - figures[low].value;
                 let moved = rows.iter().map(|row| row[columns.start + high] - row[columns.start + low]);
-                reduced.metrics.push(("effect_range", panel.name.clone(), around(range, moved)));
+                reduced.metrics.push((self.metric(), panel.name.clone(), around(range, moved)));
             }
             reduced.curves.push(Curve {
                 name: panel.name.clone(),
@@ -130,20 +141,4 @@ impl Audit for PartialDependence {
         }
         reduced
     }
-}
-
-pub(super) fn mean_of(values: impl IntoIterator<Item = f64>) -> crate::metric::Figure {
-    let mut moments = Moments::default();
-    values.into_iter().for_each(|value| moments.add(value));
-    moments.figure()
-}
-
-/// The case with the values of every point of a panel's grid.
-#[allow(clippy::cast_possible_truncation)]
-pub(super) fn on_grid<'a>(panel: &'a Panel, x: &'a [f32], case: usize) -> impl Iterator<Item = Row> + 'a {
-    (0..panel.points()).map(move |point| {
-        let mut x = x.to_vec();
-        panel.features.iter().zip(panel.point(point)).for_each(|(feature, value)| x[*feature] = value as f32);
-        Row { case, x }
-    })
 }

@@ -24,7 +24,7 @@ pub(super) enum Metric {
 }
 
 /// Classes that the code of a label and a prediction tells apart.
-const CLASSES: f64 = 65_536.0;
+pub(super) const CLASSES: u32 = 1 << 24;
 
 impl Metric {
     /// The usual one of such a model.
@@ -56,19 +56,26 @@ impl Metric {
             Self::Top5Accuracy => f64::from(u8::from(right.iter().any(|class| likelihood.rank(*class) < 5))),
             Self::Nll => likelihood.nll(label),
             Self::Brier => likelihood.brier(label),
-            Self::PrecisionMacro | Self::RecallMacro | Self::F1Macro => label as f64 * CLASSES + predicted as f64,
+            Self::PrecisionMacro | Self::RecallMacro | Self::F1Macro => {
+                label as f64 * f64::from(CLASSES) + predicted as f64
+            }
             Self::R2 | Self::Mae | Self::Rmse => f64::NAN,
         }
     }
 
+    /// Whether it is over classes, of which [`CLASSES`] are told apart.
+    pub(super) fn is_over_classes(self) -> bool {
+        matches!(self, Self::PrecisionMacro | Self::RecallMacro | Self::F1Macro)
+    }
+
     /// The metric over cases, of what each adds; `truth` is the expected value of each. Higher is better: losses and errors
-    /// count negative, as scikit-learn's scorers do.
-    pub(super) fn value(self, adds: &[f64], truth: &[f64]) -> f64 {
+    /// count negative, as scikit-learn's scorers do. `None` of R2 where all expected values are equal.
+    pub(super) fn value(self, adds: &[f64], truth: &[f64]) -> Option<f64> {
         match self {
-            Self::Accuracy | Self::Top5Accuracy => mean(adds),
-            Self::Nll | Self::Brier | Self::Mae => -mean(adds),
-            Self::Rmse => -mean(adds).sqrt(),
-            Self::R2 => 1.0 - mean(adds) / spread(truth),
+            Self::Accuracy | Self::Top5Accuracy => Some(mean(adds)),
+            Self::Nll | Self::Brier | Self::Mae => Some(-mean(adds)),
+            Self::Rmse => Some(-mean(adds).sqrt()),
+            Self::R2 => Some(spread(truth)).filter(|spread| *spread > 0.0).map(|spread| 1.0 - mean(adds) / spread),
             Self::PrecisionMacro => over_classes(adds, |c| c.precision(Average::Macro)),
             Self::RecallMacro => over_classes(adds, |c| c.recall(Average::Macro)),
             Self::F1Macro => over_classes(adds, |c| c.f1(Average::Macro)),
@@ -104,9 +111,7 @@ pub(super) fn truth(answer: &Answer) -> f64 {
 
 /// `value` with Student's interval of the mean of `influences`.
 pub(super) fn around(value: f64, influences: impl IntoIterator<Item = f64>) -> Figure {
-    let mut moments = Moments::default();
-    influences.into_iter().for_each(|influence| moments.add(influence));
-    let figure = moments.figure();
+    let figure = influences.into_iter().collect::<Moments>().figure();
     let half = figure.high - figure.value;
     Figure { value, low: value - half, high: value + half, ..figure }
 }
@@ -123,12 +128,13 @@ fn spread(values: &[f64]) -> f64 {
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn over_classes(codes: &[f64], figure: impl Fn(&Confusion) -> Option<Figure>) -> f64 {
+fn over_classes(codes: &[f64], figure: impl Fn(&Confusion) -> Option<Figure>) -> Option<f64> {
     let mut confusion = Confusion::default();
     for code in codes {
-        confusion.add((code / CLASSES) as u32, (code % CLASSES) as u32);
+        let classes = f64::from(CLASSES);
+        confusion.add((code / classes) as u32, (code % classes) as u32);
     }
-    figure(&confusion).map_or(f64::NAN, |figure| figure.value)
+    figure(&confusion).map(|figure| figure.value)
 }
 
 #[cfg(test)]
@@ -145,7 +151,7 @@ mod tests {
                 .zip(&scores)
                 .map(|(answer, scores)| metric.of(answer, scores, OutputKind::Probabilities))
                 .collect();
-            metric.value(&adds, &[0.0; 4])
+            metric.value(&adds, &[0.0; 4]).unwrap()
         };
         assert_eq!(of(Metric::Accuracy), 0.75);
         // Class 0 has precision 2/3 and recall 1, class 1 precision 1 and recall 1/2.
@@ -163,8 +169,9 @@ mod tests {
             let value = |y: &f64| metric.of(&Answer::Value(*y), &[*y as f32 + 0.5], OutputKind::Value);
             truth.iter().map(value).collect()
         };
-        assert!((Metric::R2.value(&adds(Metric::R2), &truth) - (1.0 - 0.75 / 2.0)).abs() < 1e-9);
-        assert!((Metric::Rmse.value(&adds(Metric::Rmse), &truth) + 0.5).abs() < 1e-9);
+        assert!((Metric::R2.value(&adds(Metric::R2), &truth).unwrap() - (1.0 - 0.75 / 2.0)).abs() < 1e-9);
+        assert_eq!(Metric::R2.value(&[0.25; 3], &[2.0; 3]), None);
+        assert!((Metric::Rmse.value(&adds(Metric::Rmse), &truth).unwrap() + 0.5).abs() < 1e-9);
         // Influences of a ratio add up to nothing about its value.
         let influence = Metric::R2.influence(&adds(Metric::R2), &truth).unwrap();
         assert!(influence.iter().sum::<f64>().abs() < 1e-9);

@@ -3,7 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::partition::Partition;
+use super::parts::mean_colours;
 use super::study::{Grid, Study, one_row};
+use crate::engine::{Input, Row};
+use crate::error::{Error, Result};
 
 /// What stands for a value that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -37,19 +41,33 @@ impl Baseline {
         self == Self::Word(Word::Background)
     }
 
+    /// For each case, and what is explained there.
+    pub(super) fn asked(self, study: &Study<'_>) -> Result<(Vec<Row>, Vec<f64>)> {
+        let rows = study.rows(|case| self.of(&case.x, study));
+        let values = study.values(&rows)?;
+        Ok((rows, values))
+    }
+
+    /// Refuses words that have no meaning for tokens, whose numbers are names: only a number stands for one.
+    pub(super) fn fits(self, input: &Input) -> Result<()> {
+        match self {
+            Self::Word(Word::Mean | Word::Blurred | Word::Background) if input.is_tokens() => {
+                Err(Error::invalid("params.baseline", "tokens have no mean; name the number of one, such as 0"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// For an `x`: a number for all values; the mean of each channel of a picture, and of all values of another input; the
     /// picture without its details; the mean of the background's rows. What does not apply stands for the mean.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+    #[allow(clippy::cast_possible_truncation)]
     pub(super) fn of(self, x: &[f32], study: &Study<'_>) -> Vec<f32> {
         match (self, study.grid()) {
             (Self::Word(Word::Zero), _) => vec![0.0; x.len()],
             (Self::Number(number), _) => vec![number as f32; x.len()],
             (Self::Word(Word::Blurred), Some(grid)) => blurred(x, grid),
-            (Self::Word(Word::Background), _) if !study.background.is_empty() => {
-                let rows = study.background;
-                (0..x.len())
-                    .map(|i| (rows.iter().map(|r| f64::from(r[i])).sum::<f64>() / rows.len() as f64) as f32)
-                    .collect()
+            (Self::Word(Word::Background), grid) => {
+                study.mean_row().unwrap_or_else(|| means(x, grid.unwrap_or_else(|| one_row(x.len()))))
             }
             (Self::Word(_), grid) => means(x, grid.unwrap_or_else(|| one_row(x.len()))),
         }
@@ -57,15 +75,8 @@ impl Baseline {
 }
 
 /// The mean of each channel, everywhere.
-#[allow(clippy::cast_possible_truncation)]
-fn means(x: &[f32], ([channels, ..], [stride, ..]): Grid) -> Vec<f32> {
-    let channel = |i: usize| i / stride.max(1) % channels;
-    let mut sums = vec![(0.0, 0.0); channels];
-    for (i, x) in x.iter().enumerate() {
-        let (sum, count) = &mut sums[channel(i)];
-        (*sum, *count) = (*sum + f64::from(*x), *count + 1.0);
-    }
-    (0..x.len()).map(|i| (sums[channel(i)].0 / sums[channel(i)].1) as f32).collect()
+fn means(x: &[f32], grid: Grid) -> Vec<f32> {
+    mean_colours(x, &Partition::new(vec![0; x.len()]), grid)
 }
 
 /// Gaussian blur along rows, then columns; at the edges of what there is.

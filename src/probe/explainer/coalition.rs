@@ -17,22 +17,14 @@ pub(super) fn worth(
     partition: &Partition,
     coalitions: &[Coalition],
 ) -> Result<Vec<f64>> {
-    let (own, background) = (&study.cases[case], study.background);
-    let mut worth = Vec::with_capacity(coalitions.len());
-    for some in coalitions.chunks(study.batch().div_ceil(background.len().max(1))) {
-        let mut rows = Vec::with_capacity(some.len() * background.len() * own.x.len());
-        for coalition in some {
-            let known: Vec<bool> = partition.of.iter().map(|group| coalition[*group]).collect();
-            for other in background {
-                let values = own.x.iter().zip(other).zip(&known);
-                rows.extend(values.map(|((x, other), known)| if *known { *x } else { *other }));
-            }
-        }
-        let values = study.values_of(case, rows)?;
-        let means = values.chunks(background.len().max(1)).map(|v| v.iter().sum::<f64>() / v.len() as f64);
-        worth.extend(means);
-    }
-    Ok(worth)
+    let (own, background) = (&study.cases[case].x, study.background);
+    let each = background.len().max(1);
+    let values = study.values_at(case, coalitions.len() * background.len(), |i, rows| {
+        let (coalition, other) = (&coalitions[i / each], &background[i % each]);
+        let values = own.iter().zip(other).zip(&partition.of);
+        rows.extend(values.map(|((x, other), group)| if coalition[*group] { *x } else { *other }));
+    })?;
+    Ok(values.chunks(each).map(|values| values.iter().sum::<f64>() / values.len() as f64).collect())
 }
 
 /// A subset of this size, all alike.

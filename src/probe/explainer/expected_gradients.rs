@@ -10,6 +10,7 @@ use super::view::View;
 use crate::engine::{Input, Spent};
 use crate::error::Result;
 use crate::probe::{Access, Kind, Probe};
+use crate::tensor::Rng;
 
 /// The mean of integrated gradients over the background's rows as baselines, from samples spread evenly.
 ///
@@ -54,17 +55,13 @@ impl Explainer for ExpectedGradients {
     }
 
     fn explain(&self, study: &Study<'_>) -> Result<Vec<Explanation>> {
-        let rows = study.background.len();
-        between(study, |case, rng| {
-            let order = rng.order(rows);
-            // Which part of the way a sample looks at has nothing to do with its row.
-            let parts = rng.order(self.n_samples as usize);
-            let way = |(i, part): (usize, usize)| {
-                #[allow(clippy::cast_precision_loss)]
-                let place = (part as f64 + rng.uniform()) / f64::from(self.n_samples);
-                Way { x: case.x.clone(), reference: order[i % rows], place }
-            };
-            parts.into_iter().enumerate().map(way).collect()
+        let (rows, samples) = (study.background.len(), self.n_samples as usize);
+        // Which part of the way a sample looks at has nothing to do with its row.
+        let orders = |rng: &mut Rng| (rng.order(rows), rng.order(samples));
+        between(study, samples, orders, |(order, parts), i, _, rng| {
+            #[allow(clippy::cast_precision_loss)]
+            let place = (parts[i] as f64 + rng.uniform()) / f64::from(self.n_samples);
+            Way { reference: order[i % rows], noise: None, place }
         })
     }
 }

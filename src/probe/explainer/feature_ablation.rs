@@ -8,7 +8,7 @@ use super::baseline::Baseline;
 use super::partition::Grouping;
 use super::study::{Explanation, Study};
 use super::view::View;
-use crate::engine::{Input, Row, Spent};
+use crate::engine::{Input, Spent};
 use crate::error::Result;
 use crate::probe::{Access, Kind, Probe};
 
@@ -42,6 +42,7 @@ impl Explainer for FeatureAblation {
     }
 
     fn fits(&self, input: &Input) -> Result<()> {
+        self.baseline.fits(input)?;
         self.grouping.fits(input, usize::MAX)
     }
 
@@ -54,29 +55,19 @@ impl Explainer for FeatureAblation {
     }
 
     fn explain(&self, study: &Study<'_>) -> Result<Vec<Explanation>> {
-        let clean = study.values(&study.rows(|case| case.x.clone()))?;
-        let baselines = study.rows(|case| self.baseline.of(&case.x, study));
-        let without = study.values(&baselines)?;
+        let clean = study.clean()?;
+        let (baselines, without) = self.baseline.asked(study)?;
         let mut explanations = Vec::new();
         for (case, (own, baseline)) in study.cases.iter().zip(&baselines).enumerate() {
             let partition = self.grouping.of(study.input(), &own.x)?;
-            let mut costs = Vec::with_capacity(partition.count);
-            let groups: Vec<usize> = (0..partition.count).collect();
-            for groups in groups.chunks(BATCH) {
-                let left_out = |group: &usize| {
-                    let mut known = vec![true; partition.count];
-                    known[*group] = false;
-                    Row { case, x: partition.mixed(&own.x, &baseline.x, &known) }
-                };
-                let values = study.values(&groups.iter().map(left_out).collect::<Vec<_>>())?;
-                costs.extend(values.into_iter().map(|value| clean[case] - value));
-            }
+            let values = study.values_at(case, partition.count, |left_out, rows| {
+                let both = own.x.iter().zip(&baseline.x).zip(&partition.of);
+                rows.extend(both.map(|((x, other), group)| if *group == left_out { *other } else { *x }));
+            })?;
+            let costs: Vec<f64> = values.into_iter().map(|value| clean[case] - value).collect();
             let (all, whole) = (costs.iter().sum::<f64>(), clean[case] - without[case]);
             explanations.push(Explanation::new(partition.spread(&costs), all - whole, whole));
         }
         Ok(explanations)
     }
 }
-
-/// Groups that are left out at once, each of another row.
-const BATCH: usize = 64;

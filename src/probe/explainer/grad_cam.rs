@@ -55,7 +55,7 @@ impl Explainer for GradCam {
             let local = study.target.linearize(&rows.iter().collect::<Vec<_>>())?;
             let (values, cotangents) = study.cotangents(rows, &local);
             let Inner { shape, values: channels, gradients } = local.layer(cotangents)?;
-            let &[_, height, width] = shape.as_slice() else {
+            let &[_, height @ 1..=usize::MAX, width @ 1..=usize::MAX] = shape.as_slice() else {
                 let message = format!("the layer has shape {shape:?}, channels, rows and columns were expected");
                 return Err(Error::invalid("params.layer", message));
             };

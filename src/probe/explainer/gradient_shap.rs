@@ -58,54 +58,70 @@ impl Explainer for GradientShap {
 
     #[allow(clippy::cast_possible_truncation)]
     fn explain(&self, study: &Study<'_>) -> Result<Vec<Explanation>> {
-        between(study, |case, rng| {
-            let way = |_| {
+        between(
+            study,
+            self.n_samples as usize,
+            |_| (),
+            |(), _, case, rng| {
                 let reference = rng.below(study.background.len());
-                let noisy = |x: &f32| x + (self.stdev * rng.normal()) as f32;
-                let x = if self.stdev > 0.0 { case.x.iter().map(noisy).collect() } else { case.x.clone() };
-                Way { x, reference, place: rng.uniform() }
-            };
-            (0..self.n_samples).map(way).collect()
+                let mut noise = || case.x.iter().map(|_| (self.stdev * rng.normal()) as f32).collect();
+                let noise = (self.stdev > 0.0).then(&mut noise);
+                Way { reference, noise, place: rng.uniform() }
+            },
+        )
+    }
+}
+
+/// A place on the way from a row of the background to the case, with noise on it if there is some: 0 is that row, 1 the
+/// case.
+pub(super) struct Way {
+    pub(super) reference: usize,
+    pub(super) noise: Option<Vec<f32>>,
+    pub(super) place: f64,
+}
+
+impl Way {
+    /// How far each value goes on the way, and where it stands at the place.
+    #[allow(clippy::cast_possible_truncation)]
+    fn values<'a>(&'a self, x: &'a [f32], background: &'a [Vec<f32>]) -> impl Iterator<Item = (f64, f32)> + 'a {
+        x.iter().zip(&background[self.reference]).enumerate().map(|(i, (x, b))| {
+            let x = self.noise.as_ref().map_or(*x, |noise| x + noise[i]);
+            let way = f64::from(x) - f64::from(*b);
+            (way, (f64::from(*b) + self.place * way) as f32)
         })
     }
 }
 
-/// A place on the way from a row of the background to `x`: 0 is that row, 1 is `x`.
-pub(super) struct Way {
-    pub(super) x: Vec<f32>,
-    pub(super) reference: usize,
-    pub(super) place: f64,
-}
-
-/// The mean over ways of the gradient at the place times the way.
+/// The mean over `count` ways of the gradient at the place times the way. `begin` draws what belongs to a case, `draw` its
+/// ways, one after the other.
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
-pub(super) fn between(
+pub(super) fn between<S>(
     study: &Study<'_>,
-    mut ways: impl FnMut(&Case, &mut Rng) -> Vec<Way>,
+    count: usize,
+    begin: impl Fn(&mut Rng) -> S,
+    draw: impl Fn(&S, usize, &Case, &mut Rng) -> Way,
 ) -> Result<Vec<Explanation>> {
-    let clean = study.values(&study.rows(|case| case.x.clone()))?;
+    let (clean, batch) = (study.clean()?, study.target.gradient_batch());
     let mut explanations = Vec::new();
     for (case, own) in study.cases.iter().enumerate() {
-        let ways = ways(own, &mut study.rng(case));
-        let mut sums = vec![0.0; own.x.len()];
-        for some in ways.chunks(study.target.gradient_batch()) {
-            let at = |way: &Way| {
-                let between =
-                    |(x, b): (&f32, &f32)| (f64::from(*b) + way.place * (f64::from(*x) - f64::from(*b))) as f32;
-                Row { case, x: way.x.iter().zip(&study.background[way.reference]).map(between).collect() }
-            };
-            let mut of = some.iter();
-            study.gradients(&some.iter().map(at).collect::<Vec<_>>(), |_, _, gradient| {
+        let mut rng = study.rng(case);
+        let (state, mut sums) = (begin(&mut rng), vec![0.0; own.x.len()]);
+        for start in (0..count).step_by(batch) {
+            let some = start..count.min(start + batch);
+            let ways: Vec<Way> = some.map(|i| draw(&state, i, own, &mut rng)).collect();
+            let at = |way: &Way| way.values(&own.x, study.background).map(|(_, at)| at).collect();
+            let rows: Vec<Row> = ways.iter().map(|way| Row { case, x: at(way) }).collect();
+            let mut of = ways.iter();
+            study.gradients(&rows, |_, _, gradient| {
                 let Some(way) = of.next() else { return };
-                let reference = &study.background[way.reference];
-                for (((sum, g), x), b) in sums.iter_mut().zip(gradient).zip(&way.x).zip(reference) {
-                    *sum += f64::from(g) * (f64::from(*x) - f64::from(*b));
-                }
+                let values = way.values(&own.x, study.background).zip(gradient);
+                sums.iter_mut().zip(values).for_each(|(sum, ((way, _), g))| *sum += f64::from(g) * way);
             })?;
         }
-        let attribution = sums.iter().map(|sum| (sum / ways.len() as f64) as f32).collect();
-        let references = study.background.iter().map(|x| Row { case, x: x.clone() }).collect::<Vec<_>>();
-        let mean = study.values(&references)?.iter().sum::<f64>() / references.len() as f64;
+        let attribution = sums.iter().map(|sum| (sum / count as f64) as f32).collect();
+        let background = study.background;
+        let references = study.values_at(case, background.len(), |i, rows| rows.extend(&background[i]))?;
+        let mean = references.iter().sum::<f64>() / references.len() as f64;
         explanations.push(Explanation::adding_up_to(clean[case] - mean, attribution));
     }
     Ok(explanations)

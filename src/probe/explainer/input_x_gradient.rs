@@ -47,8 +47,7 @@ impl Explainer for InputXGradient {
     }
 
     fn explain(&self, study: &Study<'_>) -> Result<Vec<Explanation>> {
-        let baselines = study.rows(|case| self.baseline.of(&case.x, study));
-        let without = study.values(&baselines)?;
+        let (baselines, without) = self.baseline.asked(study)?;
         let mut explanations = Vec::new();
         study.gradients(&study.rows(|case| case.x.clone()), |row, value, gradient| {
             let way = row.x.iter().zip(&baselines[row.case].x).map(|(x, b)| x - b);

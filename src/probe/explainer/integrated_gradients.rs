@@ -116,9 +116,8 @@ impl Explainer for IntegratedGradients {
 
     #[allow(clippy::cast_possible_truncation)]
     fn explain(&self, study: &Study<'_>) -> Result<Vec<Explanation>> {
-        let clean = study.values(&study.rows(|case| case.x.clone()))?;
-        let baselines = study.rows(|case| self.baseline.of(&case.x, study));
-        let without = study.values(&baselines)?;
+        let clean = study.clean()?;
+        let (baselines, without) = self.baseline.asked(study)?;
         let places = self.method.places(self.n_steps);
         let mut explanations = Vec::new();
         for (case, (own, baseline)) in study.cases.iter().zip(&baselines).enumerate() {

@@ -89,18 +89,13 @@ impl Lime {
     ) -> Result<Surrogate> {
         let (mut rng, mut regression) = (study.rng(case), Regression::new(own.features.len()));
         let width = self.kernel_width.unwrap_or(width);
-        let samples = self.samples(study.input());
-        let batch = study.batch();
-        for from in (0..samples).step_by(batch) {
-            let (mut rows, mut seen) = (Vec::new(), Vec::new());
-            for sample in from..samples.min(from + batch) {
-                let Neighbour { x, features, distance } = if sample == 0 { own.clone() } else { draw(own, &mut rng) };
-                rows.extend(x);
-                seen.push((features, (-(distance / width).powi(2)).exp().sqrt()));
-            }
-            let values = study.values_of(case, rows)?;
-            seen.iter().zip(values).for_each(|((features, weight), value)| regression.add(features, value, *weight));
-        }
+        let mut seen = Vec::new();
+        let values = study.values_at(case, self.samples(study.input()), |sample, rows| {
+            let Neighbour { x, features, distance } = if sample == 0 { own.clone() } else { draw(own, &mut rng) };
+            rows.extend(x);
+            seen.push((features, (-(distance / width).powi(2)).exp().sqrt()));
+        })?;
+        seen.iter().zip(values).for_each(|((features, weight), value)| regression.add(features, value, *weight));
         Ok(regression.solve(ALPHA))
     }
 
@@ -150,6 +145,7 @@ impl Explainer for Lime {
     }
 
     fn fits(&self, input: &Input) -> Result<()> {
+        self.baseline.map_or(Ok(()), |baseline| baseline.fits(input))?;
         self.grouping.fits(input, MOST)
     }
 

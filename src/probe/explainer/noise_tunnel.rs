@@ -52,6 +52,23 @@ pub(super) struct Moments {
     pub(super) n: f64,
 }
 
+/// A mean and the sum of squared differences from it, value after value (Welford 1962): equal values differ by nothing.
+#[derive(Clone, Copy, Default)]
+struct Running {
+    n: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Running {
+    fn add(&mut self, value: f64) {
+        self.n += 1.0;
+        let from = value - self.mean;
+        self.mean += from / self.n;
+        self.squares += from * (value - self.mean);
+    }
+}
+
 impl Tunnel {
     /// The explainer of the copies.
     fn inner(&self) -> Result<Attributor> {
@@ -80,33 +97,35 @@ impl Tunnel {
     pub(super) fn moments(&self, study: &Study<'_>) -> Result<Vec<Moments>> {
         let inner = self.inner()?;
         let mut rngs: Vec<Rng> = (0..study.cases.len()).map(|case| study.rng(case)).collect();
-        let mut sums: Vec<Vec<(f64, f64)>> = study.cases.iter().map(|case| vec![(0.0, 0.0); case.x.len()]).collect();
+        let mut all: Vec<Vec<Running>> =
+            study.cases.iter().map(|case| vec![Running::default(); case.x.len()]).collect();
         for _ in 0..self.n_samples {
-            let noisy =
-                |(case, rng): (&Case, &mut Rng)| Case { x: self.noisy(case, study.input(), rng), ..case.clone() };
+            let noisy = |(case, rng): (&Case, &mut Rng)| Case {
+                id: case.id.clone(),
+                x: self.noisy(case, study.input(), rng),
+                class: case.class,
+                mask: None,
+            };
             let cases: Vec<Case> = study.cases.iter().zip(&mut rngs).map(noisy).collect();
             let explanations = inner.study(&Study { cases: &cases, ..*study })?;
-            for (sums, explanation) in sums.iter_mut().zip(explanations) {
-                for ((sum, squares), a) in sums.iter_mut().zip(explanation.attribution) {
-                    *sum += f64::from(a);
-                    *squares += f64::from(a) * f64::from(a);
-                }
+            for (running, explanation) in all.iter_mut().zip(explanations) {
+                running.iter_mut().zip(explanation.attribution).for_each(|(one, a)| one.add(f64::from(a)));
             }
         }
         let n = f64::from(self.n_samples);
-        let moments = |sums: Vec<(f64, f64)>| Moments {
-            mean: sums.iter().map(|(sum, _)| sum / n).collect(),
-            variance: sums.iter().map(|(sum, squares)| (squares - sum * sum / n).max(0.0) / (n - 1.0)).collect(),
+        let moments = |all: Vec<Running>| Moments {
+            mean: all.iter().map(|one| one.mean).collect(),
+            variance: all.iter().map(|one| one.squares / (n - 1.0)).collect(),
             n,
         };
-        Ok(sums.into_iter().map(moments).collect())
+        Ok(all.into_iter().map(moments).collect())
     }
 
     #[allow(clippy::cast_possible_truncation)]
     fn noisy(&self, case: &Case, input: &Input, rng: &mut Rng) -> Vec<f32> {
         let own = || {
             let (low, high) = case.x.iter().fold((f32::MAX, f32::MIN), |(l, h), x| (l.min(*x), h.max(*x)));
-            f64::from(high - low)
+            f64::from(high) - f64::from(low)
         };
         let spread = self.stdev * input.range.map_or_else(own, |[low, high]| high - low);
         case.x.iter().map(|x| x + (spread * rng.normal()) as f32).collect()

@@ -7,7 +7,7 @@ use super::Explainer;
 use super::baseline::Baseline;
 use super::study::{Explanation, Grid, Study, one_row};
 use super::view::View;
-use crate::engine::{Input, Row, Spent};
+use crate::engine::{Input, Spent};
 use crate::error::Result;
 use crate::probe::{Access, Kind, Probe};
 
@@ -91,6 +91,10 @@ impl Explainer for Occlusion {
         self.view
     }
 
+    fn fits(&self, input: &Input) -> Result<()> {
+        self.baseline.fits(input)
+    }
+
     fn wants_background(&self, _: &Input) -> bool {
         self.baseline.is_background()
     }
@@ -103,27 +107,23 @@ impl Explainer for Occlusion {
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
     fn explain(&self, study: &Study<'_>) -> Result<Vec<Explanation>> {
-        let clean = study.values(&study.rows(|case| case.x.clone()))?;
-        let baselines = study.rows(|case| self.baseline.of(&case.x, study));
-        let without = study.values(&baselines)?;
+        let clean = study.clean()?;
+        let (baselines, without) = self.baseline.asked(study)?;
         let mut explanations = Vec::new();
         for (case, (own, baseline)) in study.cases.iter().zip(&baselines).enumerate() {
             let plane = self.plane(study.grid(), own.x.len());
             let mut sums = vec![(0.0, 0.0, 0u32); own.x.len()];
             let windows: Vec<_> = plane.windows().collect();
-            for windows in windows.chunks(BATCH) {
-                let covered = |window: &[std::ops::Range<usize>; 2]| {
-                    let mut x = own.x.clone();
-                    plane.places(window.clone()).for_each(|place| x[place] = baseline.x[place]);
-                    Row { case, x }
-                };
-                let values = study.values(&windows.iter().map(covered).collect::<Vec<_>>())?;
-                for (window, value) in windows.iter().zip(values) {
-                    let (cost, values) = (clean[case] - value, plane.places(window.clone()).count());
-                    for place in plane.places(window.clone()) {
-                        let (sum, shares, count) = &mut sums[place];
-                        (*sum, *shares, *count) = (*sum + cost, *shares + cost / values as f64, *count + 1);
-                    }
+            let values = study.values_at(case, windows.len(), |i, rows| {
+                let start = rows.len();
+                rows.extend(&own.x);
+                plane.places(windows[i].clone()).for_each(|place| rows[start + place] = baseline.x[place]);
+            })?;
+            for (window, value) in windows.iter().zip(values) {
+                let (cost, values) = (clean[case] - value, plane.places(window.clone()).count());
+                for place in plane.places(window.clone()) {
+                    let (sum, shares, count) = &mut sums[place];
+                    (*sum, *shares, *count) = (*sum + cost, *shares + cost / values as f64, *count + 1);
                 }
             }
             let mean = |sum: f64, count: u32| sum / f64::from(count.max(1));
@@ -135,6 +135,3 @@ impl Explainer for Occlusion {
         Ok(explanations)
     }
 }
-
-/// Windows that are covered at once.
-const BATCH: usize = 64;

@@ -8,9 +8,9 @@ use crate::tensor::Rng;
 
 /// A case, what hides its parts, and those parts that look different when they are hidden.
 pub(super) struct Parts<'a> {
-    pub(super) x: &'a [f32],
-    pub(super) hidden: Vec<f32>,
-    pub(super) partition: Partition,
+    x: &'a [f32],
+    hidden: Vec<f32>,
+    partition: Partition,
     seen: Vec<usize>,
 }
 

@@ -1,7 +1,5 @@
 //! Shapley values by walking through random orders of the values.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -71,42 +69,40 @@ impl Explainer for PermutationShap {
         let explained = study.cases.iter().enumerate().map(|(case, own)| {
             let partition = self.grouping.of(study.input(), &own.x)?;
             let groups = partition.count;
-            let mut rng = study.rng(case);
-            let mut orders = Vec::new();
+            let (mut rng, mut sums) = (study.rng(case), vec![0.0; groups]);
+            let ends = worth(study, case, &partition, &[vec![false; groups], vec![true; groups]])?;
             for _ in 0..self.permutations {
                 let order = rng.order(groups);
-                orders.push(order.iter().rev().copied().collect::<Vec<_>>());
-                orders.push(order);
+                for order in [order.iter().rev().copied().collect(), order] {
+                    let steps = [&ends[..1], &worth(study, case, &partition, &inner(&order))?, &ends[1..]].concat();
+                    order.iter().zip(steps.windows(2)).for_each(|(group, step)| sums[*group] += step[1] - step[0]);
+                }
             }
-            // Orders share coalitions, the empty and the whole one at least.
-            let mut places: BTreeMap<Coalition, usize> = BTreeMap::new();
-            for known in orders.iter().flat_map(|order| walk(order)) {
-                let next = places.len();
-                places.entry(known).or_insert(next);
-            }
-            let mut coalitions = vec![Coalition::new(); places.len()];
-            places.iter().for_each(|(known, place)| coalitions[*place].clone_from(known));
-            let worth = worth(study, case, &partition, &coalitions)?;
-            let of = |known: &Coalition| places.get(known).map_or(0.0, |place| worth[*place]);
-            let mut sums = vec![0.0; groups];
-            for order in &orders {
-                let steps: Vec<f64> = walk(order).map(|known| of(&known)).collect();
-                order.iter().zip(steps.windows(2)).for_each(|(group, step)| sums[*group] += step[1] - step[0]);
-            }
-            #[allow(clippy::cast_precision_loss)]
-            sums.iter_mut().for_each(|sum| *sum /= orders.len() as f64);
-            let whole = of(&vec![true; groups]) - of(&vec![false; groups]);
-            Ok(Explanation::adding_up_to(whole, partition.spread(&sums)))
+            sums.iter_mut().for_each(|sum| *sum /= 2.0 * f64::from(self.permutations));
+            Ok(Explanation::adding_up_to(ends[1] - ends[0], partition.spread(&sums)))
         });
         explained.collect()
     }
 }
 
-/// From nothing known to everything, one group after the other.
-fn walk(order: &[usize]) -> impl Iterator<Item = Coalition> {
-    (0..=order.len()).map(|count| {
-        let mut known = vec![false; order.len()];
-        order[..count].iter().for_each(|group| known[*group] = true);
-        known
-    })
+/// On the way from nothing known to everything, one group after the other, all that lies between.
+fn inner(order: &[usize]) -> Vec<Coalition> {
+    let mut known = vec![false; order.len()];
+    let joined = |group: &usize| {
+        known[*group] = true;
+        known.clone()
+    };
+    order[..order.len().saturating_sub(1)].iter().map(joined).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_join_one_after_the_other() {
+        let coalitions = inner(&[2, 0, 1]);
+        assert_eq!(coalitions, [[false, false, true], [true, false, true]]);
+        assert!(inner(&[0]).is_empty());
+    }
 }

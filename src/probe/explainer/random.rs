@@ -43,7 +43,7 @@ impl Explainer for Random {
 
     #[allow(clippy::cast_possible_truncation)]
     fn explain(&self, study: &Study<'_>) -> Result<Vec<Explanation>> {
-        let clean = study.values(&study.rows(|case| case.x.clone()))?;
+        let clean = study.clean()?;
         let without = study.values(&study.rows(|case| vec![0.0; case.x.len()]))?;
         let explanations = study.cases.iter().zip(clean).zip(without).map(|((case, clean), without)| {
             let mut rng = Rng::new(study.seed, study.check, &case.id, hash(&case.x));

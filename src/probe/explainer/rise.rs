@@ -59,6 +59,10 @@ impl Explainer for Rise {
         self.view
     }
 
+    fn fits(&self, input: &Input) -> Result<()> {
+        self.baseline.fits(input)
+    }
+
     fn wants_background(&self, _: &Input) -> bool {
         self.baseline.is_background()
     }
@@ -76,8 +80,9 @@ impl Explainer for Rise {
             for from in (0..self.n_samples).step_by(batch) {
                 let some = from..self.n_samples.min(from + batch);
                 let drawn: Vec<Vec<f32>> = some.map(|_| masks.draw(&mut rng)).collect();
-                let rows = drawn.iter().flat_map(|mask| masks.mixed(&own.x, &baseline, mask)).collect();
-                let values = study.values_of(case, rows)?;
+                let values = study.values_at(case, drawn.len(), |i, rows| {
+                    rows.extend(masks.mixed(&own.x, &baseline, &drawn[i]));
+                })?;
                 drawn.iter().zip(values).for_each(|(mask, value)| sums.add(mask, value));
             }
             let (attribution, error) = sums.means(self.n_samples, self.p);

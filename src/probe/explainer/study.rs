@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 
 use super::view::View;
 use crate::engine::{Input, Local, Row, Target};
@@ -100,27 +100,55 @@ impl Study<'_> {
         (AT_ONCE / self.input().len().max(1)).clamp(1, ROWS)
     }
 
+    /// The mean of the reference rows; `None` without any.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+    pub(super) fn mean_row(&self) -> Option<Vec<f32>> {
+        let rows = self.background;
+        let mean = |i: usize| (rows.iter().map(|row| f64::from(row[i])).sum::<f64>() / rows.len() as f64) as f32;
+        (!rows.is_empty()).then(|| (0..self.input().len()).map(mean).collect())
+    }
+
+    /// What is explained, at each case as it is.
+    pub(super) fn clean(&self) -> Result<Vec<f64>> {
+        self.values(&self.rows(|case| case.x.clone()))
+    }
+
     /// What is explained, at each row.
     pub(in crate::probe) fn values(&self, rows: &[Row]) -> Result<Vec<f64>> {
-        self.ask(rows, |row, scores| self.of(row, scores).0)
+        let mut values = Vec::with_capacity(rows.len());
+        for rows in rows.chunks(self.batch()) {
+            let scores = self.target.scores(&rows.iter().collect::<Vec<_>>())?;
+            values.extend(rows.iter().zip(scores.rows()).map(|(row, scores)| self.value(row.case, scores)));
+        }
+        Ok(values)
     }
 
-    /// What is made of the scores of each row, all of them.
-    pub(in crate::probe) fn ask<T>(&self, rows: &[Row], mut make: impl FnMut(&Row, &[f64]) -> T) -> Result<Vec<T>> {
-        let most = (AT_ONCE / rows.first().map_or(1, |row| row.x.len()).max(1)).max(1);
-        let mut made = Vec::with_capacity(rows.len());
-        for rows in rows.chunks(most) {
-            let scores = self.target.scores(&rows.iter().collect::<Vec<_>>())?;
-            made.extend(rows.iter().zip(scores.rows()).map(|(row, scores)| make(row, &scores.to_vec())));
+    /// What is explained at `count` rows about one case, of which some exist at a time; `row` appends the values of one.
+    pub(in crate::probe) fn values_at(
+        &self,
+        case: usize,
+        count: usize,
+        row: impl FnMut(usize, &mut Vec<f32>),
+    ) -> Result<Vec<f64>> {
+        self.scores_at(case, count, row, |scores| self.value(case, scores))
+    }
+
+    /// The same of what is made of all scores of a row.
+    pub(in crate::probe) fn scores_at<T>(
+        &self,
+        case: usize,
+        count: usize,
+        mut row: impl FnMut(usize, &mut Vec<f32>),
+        mut make: impl FnMut(ArrayView1<'_, f64>) -> T,
+    ) -> Result<Vec<T>> {
+        let mut made = Vec::new();
+        for start in (0..count).step_by(self.batch()) {
+            let some = start..count.min(start + self.batch());
+            let mut rows = Vec::with_capacity(some.len() * self.input().len());
+            some.for_each(|i| row(i, &mut rows));
+            made.extend(self.target.scores_of(case, rows)?.rows().into_iter().map(&mut make));
         }
         Ok(made)
-    }
-
-    /// What is explained at many rows about one case, which lie one after the other.
-    pub(in crate::probe) fn values_of(&self, case: usize, rows: Vec<f32>) -> Result<Vec<f64>> {
-        let scores = self.target.scores_of(case, rows)?;
-        let class = self.cases[case].class;
-        Ok(scores.rows().into_iter().map(|scores| self.view.value(scores, class, self.target.kind())).collect())
     }
 
     /// What is explained and its gradient at each row, one after the other.
@@ -139,7 +167,8 @@ impl Study<'_> {
         let mut cotangents = Array2::zeros(local.scores().raw_dim());
         let mut values = Vec::new();
         for ((row, scores), mut cotangent) in rows.iter().zip(local.scores().rows()).zip(cotangents.rows_mut()) {
-            let (value, derivative) = self.of(row, &scores.to_vec());
+            let class = self.cases[row.case].class;
+            let (value, derivative) = self.view.of(&scores.to_vec(), class, self.target.kind());
             cotangent.iter_mut().zip(derivative).for_each(|(c, d)| *c = d);
             values.push(value);
         }
@@ -156,7 +185,7 @@ impl Study<'_> {
         self.target.grid()
     }
 
-    fn of(&self, row: &Row, scores: &[f64]) -> (f64, Vec<f64>) {
-        self.view.of(scores, self.cases[row.case].class, self.target.kind())
+    fn value(&self, case: usize, scores: ArrayView1<'_, f64>) -> f64 {
+        self.view.value(scores, self.cases[case].class, self.target.kind())
     }
 }

@@ -1,6 +1,7 @@
 //! What reference rows say of each feature, and rows drawn from it.
 
 use super::surrogate::Neighbour;
+use crate::metric::{mean_and_deviation, quantile};
 use crate::tensor::Rng;
 
 /// The features of the reference rows.
@@ -35,7 +36,7 @@ impl Bin {
     #[allow(clippy::cast_precision_loss)]
     fn new(sorted: &[f64], of: usize) -> Self {
         let (Some(low), Some(high)) = (sorted.first(), sorted.last()) else { return Self::default() };
-        let (mean, deviation) = spread(sorted);
+        let (mean, deviation) = mean_and_deviation(sorted);
         // Rounding may take the mean of equal values beyond them.
         let mean = mean.max(*low).min(*high);
         Self { share: sorted.len() as f64 / of as f64, mean, deviation, low: *low, high: *high }
@@ -51,7 +52,7 @@ impl Bin {
 impl Column {
     fn new(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
-        let (mean, deviation) = spread(&values);
+        let (mean, deviation) = mean_and_deviation(&values);
         let mut bounds: Vec<f64> = [0.25, 0.5, 0.75].map(|share| quantile(&values, share)).into();
         bounds.dedup();
         let ends = bounds.iter().map(|bound| values.partition_point(|v| v <= bound)).chain([values.len()]);
@@ -83,22 +84,6 @@ impl Column {
         let last = || self.bins.iter().rposition(|bin| bin.share > 0.0).unwrap_or(0);
         chosen.unwrap_or_else(last)
     }
-}
-
-/// Mean and standard deviation.
-#[allow(clippy::cast_precision_loss)]
-fn spread(values: &[f64]) -> (f64, f64) {
-    let count = values.len().max(1) as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    (mean, (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count).sqrt())
-}
-
-/// Between the two values nearest to the place, as numpy's default.
-#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let place = share * sorted.len().saturating_sub(1) as f64;
-    let at = |place: f64| sorted.get(place as usize).copied().unwrap_or(0.0);
-    at(place.floor()) + place.fract() * (at(place.ceil()) - at(place.floor()))
 }
 
 impl Table {

@@ -47,9 +47,9 @@ pub(in crate::probe) enum Output {
 }
 
 impl View {
-    /// Of a class and a score.
-    pub(in crate::probe) fn new(target: Of, output: Option<Output>) -> Self {
-        Self { target, output }
+    /// Of a score.
+    pub(in crate::probe) fn new(output: Option<Output>) -> Self {
+        Self { target: Of::default(), output }
     }
 
     /// The number that is explained.

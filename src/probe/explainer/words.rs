@@ -15,7 +15,11 @@ pub(super) fn answer(scores: &[f64], output: &Output) -> String {
     if output.kind == OutputKind::Value {
         return scores.first().copied().map_or_else(String::new, number);
     }
-    let class = argmax(scores);
+    class(argmax(scores), output)
+}
+
+/// A class by its name or number.
+pub(super) fn class(class: usize, output: &Output) -> String {
     output.classes.get(class).cloned().unwrap_or_else(|| class.to_string())
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::words::number;
 use crate::engine::Input;
+use crate::metric::quantile;
 use crate::tensor::Rng;
 
 /// Above the first and no more than the second, where there is a bound.
@@ -83,18 +84,15 @@ fn within(value: Option<f32>, [low, high]: Bin) -> bool {
 }
 
 /// The quartiles of each feature, once each; without those that no row is above.
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+#[allow(clippy::cast_possible_truncation)]
 pub(super) fn edges(background: &[Vec<f32>], width: usize) -> Vec<Vec<f32>> {
     let of = |feature: usize| {
-        let mut column: Vec<f32> = background.iter().filter_map(|row| row.get(feature).copied()).collect();
-        column.sort_by(f32::total_cmp);
-        let Some((last, _)) = column.split_last() else { return Vec::new() };
-        let quartile = |quarters: f64| {
-            let place = (column.len() - 1) as f64 * quarters / 4.0;
-            let (low, high) = (column[place as usize], column[(place.ceil() as usize).min(column.len() - 1)]);
-            low + (high - low) * place.fract() as f32
-        };
-        let mut edges: Vec<f32> = [1.0, 2.0, 3.0].map(quartile).into_iter().filter(|edge| edge < last).collect();
+        let column = background.iter().filter_map(|row| row.get(feature));
+        let mut column: Vec<f64> = column.map(|value| f64::from(*value)).collect();
+        column.sort_by(f64::total_cmp);
+        let quartiles = [0.25, 0.5, 0.75].map(|share| quantile(&column, share) as f32);
+        let last = column.last().copied().unwrap_or(f64::NEG_INFINITY);
+        let mut edges: Vec<f32> = quartiles.into_iter().filter(|edge| f64::from(*edge) < last).collect();
         edges.dedup();
         edges
     };

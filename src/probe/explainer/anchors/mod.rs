@@ -12,9 +12,10 @@ use self::bins::{Bins, edges};
 use super::Explainer;
 use super::study::{Explanation, Study};
 use super::view::View;
-use super::words::answer;
-use crate::engine::{Input, OutputKind, Row, Spent};
+use super::words::{answer, class};
+use crate::engine::{Input, OutputKind, Spent};
 use crate::error::{Error, Result};
+use crate::metric::mean_and_deviation;
 use crate::probe::{Access, Kind, Probe};
 use crate::tensor::{Rng, argmax};
 
@@ -72,11 +73,9 @@ impl Anchors {
         match (study.target.kind(), self.tolerance) {
             (OutputKind::Value, Some(tolerance)) => Ok(tolerance),
             (OutputKind::Value, None) => {
-                let rows: Vec<Row> = study.background.iter().map(|x| Row { case, x: x.clone() }).collect();
-                let values = study.values(&rows)?;
-                let n = values.len().max(1) as f64;
-                let mean = values.iter().sum::<f64>() / n;
-                Ok((values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt() / 2.0)
+                let background = study.background;
+                let values = study.values_at(case, background.len(), |i, rows| rows.extend(&background[i]))?;
+                Ok(mean_and_deviation(&values).1 / 2.0)
             }
             _ => Ok(0.0),
         }
@@ -91,7 +90,7 @@ impl Anchors {
     fn case(&self, study: &Study<'_>, case: usize, edges: &[Vec<f32>]) -> Result<Explanation> {
         let own = &study.cases[case];
         let tolerance = self.tolerance(study, case)?;
-        let is = study.ask(&[Row { case, x: own.x.clone() }], |_, scores| scores.to_vec())?;
+        let is = study.scores_at(case, 1, |_, rows| rows.extend(&own.x), |scores| scores.to_vec())?;
         let is = is.into_iter().next().unwrap_or_default();
         let stays = |scores: &[f64]| match (study.target.kind(), scores.first().zip(is.first())) {
             (OutputKind::Value, Some((value, is))) => (value - is).abs() <= tolerance,
@@ -99,14 +98,9 @@ impl Anchors {
         };
         let bins = Bins::new(&own.x, study.background, edges);
         let share = |rules: &[Vec<usize>], each: usize, rng: &mut Rng| -> Result<Vec<usize>> {
-            let mut stayed = Vec::new();
-            for rules in rules.chunks(AT_ONCE.div_ceil(each)) {
-                let drawn = rules.iter().flat_map(|rule| std::iter::repeat_n(rule, each));
-                let rows: Vec<Row> = drawn.map(|rule| Row { case, x: bins.draw(rule, rng) }).collect();
-                let same = study.ask(&rows, |_, scores| stays(scores))?;
-                stayed.extend(same.chunks(each).map(|same| same.iter().filter(|same| **same).count()));
-            }
-            Ok(stayed)
+            let drawn = |i: usize, rows: &mut Vec<f32>| rows.extend(bins.draw(&rules[i / each], rng));
+            let same = study.scores_at(case, rules.len() * each, drawn, |scores| stays(&scores.to_vec()))?;
+            Ok(same.chunks(each).map(|same| same.iter().filter(|same| **same).count()).collect())
         };
         let mut rng = study.rng(case);
         let mut beam = Beam {
@@ -133,7 +127,8 @@ impl Anchors {
         let if_so =
             if features.is_empty() { "whatever the row".to_owned() } else { bins.words(&features, study.input()) };
         let coverage = rule.coverage;
-        let said = answer(&is, study.target.output());
+        let output = study.target.output();
+        let said = if output.kind == OutputKind::Value { answer(&is, output) } else { class(own.class, output) };
         let words =
             format!("{if_so}: the answer stays {said} in {precision:.2} of drawn rows (coverage {coverage:.2})");
         let size = ("anchor_size", features.len() as f64);
@@ -141,9 +136,6 @@ impl Anchors {
         Ok(Explanation::new(attribution, 1.0 - precision, 1.0).saying(words, measures))
     }
 }
-
-/// Rows that are made at once, about.
-const AT_ONCE: usize = 2048;
 
 impl Probe for Anchors {
     const NAME: &'static str = "anchors";

@@ -5,6 +5,7 @@ mod search;
 mod space;
 mod wish;
 
+use ndarray::ArrayView1;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ use super::study::{Case, Explanation, Study};
 use super::view::Output::Logit;
 use super::view::View;
 use super::words::{answer, number};
-use crate::engine::{Input, Output, OutputKind, Row, Spent};
+use crate::engine::{Input, Output, OutputKind, Spent};
 use crate::error::{Error, Result};
 use crate::probe::{Access, Kind, Probe};
 
@@ -82,8 +83,8 @@ impl Counterfactual {
         // Logits lead the way where probabilities are all but 0 and 1; their order is the same.
         let guide = View { output: Some(Logit), ..study.view };
         let ask = |rows: Vec<Vec<f32>>| {
-            let rows: Vec<Row> = rows.into_iter().map(|x| Row { case, x }).collect();
-            study.ask(&rows, |_, scores| (wish.judge(scores, guide, kind), scores.to_vec()))
+            let judge = |scores: ArrayView1<'_, f64>| (wish.judge(&scores.to_vec(), guide, kind), scores.to_vec());
+            study.scores_at(case, rows.len(), |i, all| all.extend(&rows[i]), judge)
         };
         let says = |scores: &[f64]| answer(scores, study.target.output());
         let first = ask(vec![own.x.clone()])?;
@@ -125,6 +126,9 @@ fn unchanged(own: &Case, missing: f64) -> Explanation {
     Explanation::new(vec![0.0; own.x.len()], missing, missing)
 }
 
+/// Features of a row, at most: each is tried in turn.
+const MOST: usize = 512;
+
 /// Changes that are written out.
 const SAID: usize = 6;
 
@@ -158,6 +162,10 @@ impl Explainer for Counterfactual {
     fn fits(&self, input: &Input) -> Result<()> {
         if self.above.zip(self.below).is_some_and(|(above, below)| above > below) {
             return Err(Error::invalid("params.below", "it is less than `above`, so that no value is between them"));
+        }
+        if input.len() > MOST {
+            let message = format!("{} features were found, at most {MOST} are looked at", input.len());
+            return Err(Error::invalid("name", message));
         }
         self.immutable(input).map(|_| ())
     }

@@ -48,10 +48,14 @@ impl Search<'_> {
         let mut x = self.own.to_vec();
         for _ in 0..STEPS {
             let open: Vec<usize> = self.space.free().filter(|feature| x[*feature] == self.own[*feature]).collect();
+            // Each has two ends to be pushed to; a third of what is left goes into what comes of it.
+            if 8 * open.len() > self.left {
+                return Ok(());
+            }
             let ends = open.iter().flat_map(|feature| self.space.ends(*feature).map(|end| (*feature, end)));
             let moves: Vec<Vec<f32>> =
                 ends.map(|(feature, end)| self.with(&x, feature, end)).filter(|moved| *moved != x).collect();
-            if moves.is_empty() || 4 * moves.len() > self.left {
+            if moves.is_empty() {
                 return Ok(());
             }
             let replies = self.replies(&moves)?;

@@ -1,5 +1,7 @@
 //! Where a counterfactual may lie, and how far away it is.
 
+use crate::metric::{mean_and_deviation, quantile};
+
 /// What the background's rows say of each feature.
 pub(super) struct Space {
     /// What a change is measured in.
@@ -81,21 +83,16 @@ fn bounds(column: &[f32], range: Option<[f64; 2]>, whole: bool) -> [f32; 2] {
 
 /// The median absolute deviation from the median (Wachter and others 2017); if that is nothing, the standard deviation,
 /// and if that is nothing too, 1.
-#[allow(clippy::cast_precision_loss)]
 fn scale(column: &[f32]) -> f64 {
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        quantile(&values, 0.5)
+    };
     let values: Vec<f64> = column.iter().map(|v| f64::from(*v)).collect();
     let centre = median(values.clone());
     let deviation = median(values.iter().map(|v| (v - centre).abs()).collect());
-    let n = values.len().max(1) as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let std = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt();
-    [deviation, std].into_iter().find(|scale| *scale > 0.0 && scale.is_finite()).unwrap_or(1.0)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let at = |place: usize| values.get(place).copied().unwrap_or(0.0);
-    f64::midpoint(at(values.len().saturating_sub(1) / 2), at(values.len() / 2))
+    let scales = [deviation, mean_and_deviation(&values).1];
+    scales.into_iter().find(|scale| *scale > 0.0 && scale.is_finite()).unwrap_or(1.0)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::super::study::Study;
 use super::super::view::{Output, View};
 use super::places::Places;
 use super::rank::order;
-use super::{Given, Marks, values};
+use super::{Given, Marks};
 use crate::engine::OutputKind;
 use crate::error::Result;
 
@@ -30,17 +30,17 @@ pub(super) fn deletion(given: &Given<'_>) -> Result<Marks> {
 
 fn areas(given: &Given<'_>, inserted: bool) -> Result<Marks> {
     let study = Study { view: View { output: Some(Output::Probability), ..given.study.view }, ..*given.study };
-    let mut marks = Vec::new();
+    let (mut marks, baseline) = (Vec::new(), given.baseline());
     for (i, case, explanation) in given.cases() {
-        let (baseline, places) = (given.baseline(case.x.len()), Places::of(&study, case.x.len()));
+        let places = Places::of(&study, case.x.len());
         let (from, to) = if inserted { (&baseline, &case.x) } else { (&case.x, &baseline) };
         let order = order(&places.sums(&explanation.attribution));
         let steps = STEPS.min(order.len()).max(1);
-        let mut curve = values(&study, i, steps + 1, |step| {
-            let mut x = from.clone();
+        let mut curve = study.values_at(i, steps + 1, |step, rows| {
+            let start = rows.len();
+            rows.extend(from);
             let done = &order[..order.len() * step / steps];
-            done.iter().flat_map(|place| places.values(*place)).for_each(|at| x[at] = to[at]);
-            x
+            done.iter().flat_map(|place| places.values(*place)).for_each(|at| rows[start + at] = to[at]);
         })?;
         if study.target.kind() == OutputKind::Value {
             let (first, last) = (curve[0], curve[steps]);

@@ -1,7 +1,7 @@
 //! Whether attributions foretell what removing values does.
 
 use super::places::Places;
-use super::{Given, Marks, values};
+use super::{Given, Marks};
 use crate::error::Result;
 use crate::tensor::Rng;
 
@@ -22,17 +22,17 @@ pub(super) const COST: u64 = REMOVALS + 1;
 #[allow(clippy::cast_possible_truncation)]
 pub(super) fn infidelity(given: &Given<'_>) -> Result<Marks> {
     let study = given.study;
-    let clean = study.values(&study.rows(|case| case.x.clone()))?;
-    let mut marks = Vec::new();
+    let clean = study.clean()?;
+    let (mut marks, baseline) = (Vec::new(), given.baseline());
     for (i, case, explanation) in given.cases() {
-        let (baseline, places) = (given.baseline(case.x.len()), Places::of(study, case.x.len()));
+        let places = Places::of(study, case.x.len());
         let mut rng = Rng::new(study.seed, "infidelity", &case.id, 0);
         let removals: Vec<Vec<usize>> =
             (0..REMOVALS).map(|_| removal(study.grid().is_some(), places, &mut rng)).collect();
-        let after = values(study, i, removals.len(), |removal| {
-            let mut x = case.x.clone();
-            removals[removal].iter().for_each(|at| x[*at] = baseline[*at]);
-            x
+        let after = study.values_at(i, removals.len(), |removal, rows| {
+            let start = rows.len();
+            rows.extend(&case.x);
+            removals[removal].iter().for_each(|at| rows[start + at] = baseline[*at]);
         })?;
         let says = |at: &usize| {
             let way = if given.explainer.slopes() { f64::from(case.x[*at]) - f64::from(baseline[*at]) } else { 1.0 };

@@ -21,7 +21,6 @@ use serde::{Deserialize, Serialize};
 
 use super::study::{Case, Explanation, Study};
 use super::{Attributor, Input, Spent, Target};
-use crate::engine::Row;
 use crate::error::Result;
 pub(super) use agreement::Other;
 use protected::Protected;
@@ -77,33 +76,14 @@ impl Given<'_> {
         both.enumerate().map(|(i, (case, explanation))| (i, case, explanation))
     }
 
-    /// The same explainer on other cases, or another target.
-    fn again(&self, study: &Study<'_>) -> Result<Vec<Explanation>> {
-        self.explainer.study(study)
-    }
-
-    /// What stands for values that are not there: the mean of the reference rows, or zero where there are none.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
-    fn baseline(&self, values: usize) -> Vec<f32> {
-        let rows = self.study.background;
-        let mean = |i: usize| rows.iter().map(|row| f64::from(row[i])).sum::<f64>() / rows.len().max(1) as f64;
-        (0..values).map(|i| mean(i) as f32).collect()
+    /// What stands for values that are not there: the mean of the reference rows; zero where there are none, and for
+    /// tokens.
+    fn baseline(&self) -> Vec<f32> {
+        let study = self.study;
+        let mean = study.mean_row().filter(|_| study.input().dtype.is_float());
+        mean.unwrap_or_else(|| vec![0.0; study.input().len()])
     }
 }
-
-/// What is explained of a case at `count` other places, of which some exist at a time.
-fn values(study: &Study<'_>, case: usize, count: usize, x: impl Fn(usize) -> Vec<f32>) -> Result<Vec<f64>> {
-    let most = (AT_ONCE / study.cases[case].x.len().max(1)).max(1);
-    let mut values = Vec::with_capacity(count);
-    for start in (0..count).step_by(most) {
-        let rows = (start..(start + most).min(count)).map(|i| Row { case, x: x(i) });
-        values.extend(study.values(&rows.collect::<Vec<_>>())?);
-    }
-    Ok(values)
-}
-
-/// Floats of such rows.
-const AT_ONCE: usize = 1 << 22;
 
 impl Questions {
     /// Whether the model with shuffled weights is asked too.

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 pub(super) fn similarity(given: &Given<'_>) -> Result<Marks> {
     let nothing = vec![None; given.explanations.len()];
     let Some(target) = given.randomised else { return Ok(nothing) };
-    let others = match given.again(&Study { target, ..*given.study }) {
+    let others = match given.explainer.study(&Study { target, ..*given.study }) {
         Ok(others) => others,
         Err(Error::Invalid(_)) => return Ok(nothing),
         Err(e) => return Err(e),

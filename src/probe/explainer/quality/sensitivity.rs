@@ -24,7 +24,7 @@ pub(super) fn sensitivity_max(given: &Given<'_>) -> Result<Marks> {
     let mut marks = vec![None; study.cases.len()];
     for sample in 0..SAMPLES {
         let cases: Vec<Case> = study.cases.iter().map(|case| moved(study, case, sample)).collect();
-        let again = given.again(&Study { cases: &cases, ..*study })?;
+        let again = given.explainer.study(&Study { cases: &cases, ..*study })?;
         for ((mark, own), other) in marks.iter_mut().zip(given.explanations).zip(&again) {
             let change = change(own, other);
             *mark = Some(mark.map_or(change, |most: f64| most.max(change)));
@@ -45,7 +45,7 @@ fn moved(study: &Study<'_>, case: &Case, sample: u64) -> Case {
         let reach = RADIUS * range.unwrap_or_else(|| f64::from(x.abs()));
         (f64::from(*x) + rng.range(-reach, reach)) as f32
     };
-    Case { x: case.x.iter().map(step).collect(), ..case.clone() }
+    Case { id: case.id.clone(), x: case.x.iter().map(step).collect(), class: case.class, mask: None }
 }
 
 /// As a share of the explanation's own size; of 1, where it has none.
