@@ -96,7 +96,7 @@ fn of_curve(entry: &pb::CheckReport, curve: &pb::FeatureCurve, individual: &[Vec
         [x, y] => {
             let (down, across) = curve.name.split_once('*').unwrap_or((&curve.name, ""));
             let rows: Vec<Vec<f64>> = (0..y.values.len())
-                .map(|j| (0..x.values.len()).map(|i| curve.mean[i * y.values.len() + j]).collect())
+                .map(|j| (0..x.values.len()).filter_map(|i| curve.mean.get(i * y.values.len() + j).copied()).collect())
                 .collect();
             heat(&Heat { title: &title, labels: [down, across, "mean answer"], x: &x.values, y: &y.values, z: &rows })
         }

@@ -5,7 +5,7 @@
 //! findings are printed, not failed.
 
 use super::html::escape;
-use super::output::{interval, outcome, title};
+use super::output::{called, interval, outcome, title};
 use crate::api::pb;
 
 /// The report as one XML document: a suite for the gates, one for each check (and for the job), whose one case says
@@ -47,10 +47,11 @@ pub(super) fn report(report: &pb::Report) -> String {
 fn suite(check: &pb::CheckReport, findings: &[pb::Finding]) -> String {
     let name = escape(&title(check));
     let mut xml = format!("  <testsuite name=\"{name}\" tests=\"1\" failures=\"0\" errors=\"0\">\n    <properties>\n");
-    for m in check.metrics.iter().filter(|m| m.slice.is_empty()) {
+    // An audit has nothing but metrics of features.
+    for m in check.metrics.iter().filter(|m| m.slice.is_empty() || m.slice.starts_with("feature=")) {
         let count = m.count.map_or(String::new(), |count| format!(" ({count}/{})", m.n));
         let value = format!("{:.6} {}{count}, n = {}", m.value, interval(m), m.n);
-        xml.push_str(&format!("      <property name=\"{}\" value=\"{}\"/>\n", escape(&m.name), escape(&value)));
+        xml.push_str(&format!("      <property name=\"{}\" value=\"{}\"/>\n", escape(&called(m)), escape(&value)));
     }
     xml.push_str(&format!(
         "    </properties>\n    <testcase classname=\"assay.{}\" name=\"measured\">",

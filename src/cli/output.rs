@@ -280,7 +280,8 @@ pub(super) fn figure(value: f64) -> String {
     let decimals = match value.abs() {
         0.0..10.0 => 4,
         10.0..100.0 => 2,
-        _ => 1,
+        100.0..100_000.0 => 1,
+        _ => 0,
     };
     format!("{value:.decimals$}")
 }

@@ -116,6 +116,9 @@ impl Lab {
         let values = cases.saturating_mul(inspected.signature.probed().len() as u64);
         if checks.iter().any(Check::wants_survey) {
             within("audit_values", VALUES_MAX, values, "the number of values of all cases, which audits read at once")?;
+            let figures = checks.iter().map(|check| check.figures(&inspected.signature)).fold(0, u64::saturating_add);
+            let figures = cases.saturating_mul(figures);
+            within("audit_figures", VALUES_MAX, figures, "the number of figures that audits have of all cases")?;
         }
         let costs: Vec<Spent> = checks.iter().map(|check| check.cost(&inspected.signature, rows_behind)).collect();
         let most = costs.iter().map(|cost| rows(*cost)).max().unwrap_or(0);

@@ -188,6 +188,7 @@ impl Worker {
             };
             all.verdicts.extend(evidence.verdicts);
             all.tags.extend(evidence.tags);
+            evidence.audits.into_iter().for_each(|audited| all.audited(audited));
             all.queries += evidence.queries;
             parts.push(evidence.arrays);
         }

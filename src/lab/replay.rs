@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::Lab;
 use super::pool::{allowed, work};
-use super::records::{JobRecord, Line};
+use super::records::{JobRecord, Line, encode};
 use super::results;
 use super::slot::{Ask, Death, Slot, Tell};
 use crate::error::{Error, Result};
-use crate::suite::{Check, Shard, Verdict};
+use crate::suite::{Check, Evidence, Shard, Verdict};
 use crate::tensor::Tensor;
 
 /// A case judged again.
@@ -31,7 +31,7 @@ impl Lab {
         let checks = job.checks()?;
         let position = locate(check, &checks)?;
         let logged = self.logged(name, case, position).await?;
-        let Some(index) = logged.first().map(|v| v.index) else {
+        let Some(index) = logged.verdicts.first().map(|v| v.index) else {
             return Err(Error::NotFound(format!("a verdict of {name} on case `{case}`")));
         };
         let shard = Shard { check: position, cases: index..index + 1 };
@@ -43,18 +43,23 @@ impl Lab {
             Ok(Tell::Inspected(_)) => return Err(Error::internal("slot", "an inspection was not asked for")),
             Err(Death(reason)) => return Err(Error::Precondition(format!("the case ended its slot: {reason}"))),
         };
-        let identical = evidence.verdicts == logged;
+        // Bytes are compared, for no figure that is NaN equals itself.
+        let identical =
+            encode(&(&evidence.verdicts, &evidence.audits))? == encode(&(&logged.verdicts, &logged.audits))?;
         Ok(Replayed { job, checks, verdicts: evidence.verdicts, arrays: evidence.arrays, identical })
     }
 
-    /// The job's own verdicts on a case under a check, by point.
-    async fn logged(&self, job: &str, case: &str, check: usize) -> Result<Vec<Verdict>> {
-        let mut found = Vec::new();
+    /// The job's own verdicts on a case under a check, by point, and what its audits found in it.
+    async fn logged(&self, job: &str, case: &str, check: usize) -> Result<Evidence> {
+        let mut found = Evidence::default();
         let collect = |_, line| {
-            if let Line::Shard(line) = line {
-                let own = line.verdicts.into_iter().filter(|v| v.check as usize == check && v.case == case);
-                found.extend(own);
-            }
+            let Line::Shard(mut line) = line else { return Ok(()) };
+            line.verdicts.retain(|v| v.check as usize == check && v.case == case);
+            let index = line.verdicts.first().map(|v| v.index);
+            line.audits.iter_mut().for_each(|audited| audited.figures.retain(|position, _| Some(*position) == index));
+            line.audits.retain(|audited| audited.check as usize == check && !line.verdicts.is_empty());
+            found.verdicts.extend(line.verdicts);
+            found.audits.extend(line.audits);
             Ok(())
         };
         results::lines(self, job, collect).await?;

@@ -95,6 +95,10 @@ impl Check {
         if (1..check.len()).any(|point| check.attributor(point).is_some_and(|a| a.layer() != check.layer())) {
             return Err(Error::invalid("params.layer", "a check has one layer; write a check for each"));
         }
+        // What an audit has of a case is as wide as its setting says.
+        if check.wants_survey() && check.len() > 1 {
+            return Err(Error::invalid("params", "an audit has one setting; write a check for each"));
+        }
         Ok(check)
     }
 
@@ -108,10 +112,19 @@ impl Check {
         self.points.is_empty()
     }
 
+    /// Manuals of the probe and of those that it is compared with.
+    pub fn manuals(&self) -> impl Iterator<Item = &'static Manual> {
+        let compared = (0..self.len()).filter_map(|point| self.attributor(point)?.compared());
+        std::iter::once(self.manual).chain(compared)
+    }
+
+    fn wants(&self, access: Access) -> bool {
+        self.manuals().any(|manual| manual.accesses.contains(&access))
+    }
+
     /// Whether it takes the gradient of the model.
     pub fn wants_gradient(&self) -> bool {
-        let compares = |point| self.attributor(point).is_some_and(Attributor::compares_gradients);
-        self.manual.accesses.contains(&Access::Gradient) || (0..self.len()).any(compares)
+        self.wants(Access::Gradient)
     }
 
     /// Whether it asks the model with shuffled weights too.
@@ -121,7 +134,7 @@ impl Check {
 
     /// Whether it takes the trees of a tree ensemble.
     pub fn wants_trees(&self) -> bool {
-        self.manual.accesses.contains(&Access::Weights)
+        self.wants(Access::Weights)
     }
 
     /// Whether reference rows make a difference to it.
@@ -158,6 +171,12 @@ impl Check {
             all.gradient = all.gradient.saturating_add(cost.gradient);
         }
         all
+    }
+
+    /// Figures of a case that are kept until the job ends, at most.
+    pub fn figures(&self, signature: &Signature) -> u64 {
+        let auditors = (0..self.len()).filter_map(|point| self.auditor(point));
+        auditors.map(|auditor| auditor.figures(signature.probed())).fold(0, u64::saturating_add)
     }
 
     /// Refuses a model whose probed input or answers its explainers cannot explain.
@@ -268,6 +287,7 @@ mod tests {
             ("gaussian_noise:severity=[]", "an empty list"),
             ("motion_blur:variant=cifar", "params.variant: \"cifar\" was found, imagecorruptions or imagenet_c"),
             ("clean:severity=1", "no parameters"),
+            ("permutation_importance:repeats=[1,2]", "an audit has one setting; write a check for each"),
             ("", "there is no probe"),
         ] {
             let error = Check::parse(spec).err().map(|e| e.to_string()).unwrap_or_default();

@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use super::paired::{Four, change, differences, mean};
 use super::sheet::{Column, Sheet};
+use super::{explain, spec};
 use crate::metric::{Better, Figure, Known, Level, METRICS, Moments, Paired, holm, mcnemar};
+use crate::probe::manual;
 
 /// Adjusted p below which a difference is called one.
 const ALPHA: f64 = 0.05;
@@ -77,11 +79,17 @@ pub fn compare(a: &Sheet, b: &Sheet) -> Comparison {
     let mut rows = Vec::new();
     let mut flips = Vec::new();
     for (point, a, b) in &common {
-        // What is of several points has the same measures as each of them.
-        let fits = |known: &Known| known.paired != Some(Paired::Held) || known.name == a.accuracy();
+        let family = family(point);
+        // What is of several points has the same measures as each of them. What explains is neither right nor wrong.
+        let fits = |known: &Known| match family {
+            "audit" => false,
+            "explainer" => explain::has(known.name),
+            _ => known.paired != Some(Paired::Held) || known.name == a.accuracy(),
+        };
         let metrics = METRICS.iter().filter(|known| known.level == Level::Point && fits(known));
         rows.extend(metrics.filter_map(|known| row(point, known, a, b)));
-        flips.extend(Some(flipped(point, a, b)).filter(|f| !f.broken.is_empty() || !f.repaired.is_empty()));
+        let judged = !matches!(family, "explainer" | "audit");
+        flips.extend(judged.then(|| flipped(point, a, b)).filter(|f| !f.broken.is_empty() || !f.repaired.is_empty()));
     }
     let adjusted = holm(&rows.iter().map(|(row, _)| row.p).collect::<Vec<_>>());
     let judge = |((mut row, better), p_adjusted): ((Row, Better), f64)| {
@@ -105,6 +113,11 @@ pub fn compare(a: &Sheet, b: &Sheet) -> Comparison {
         points_only_b: missing(b, a),
         cases: overlap(a, b),
     }
+}
+
+/// The family of the probe of a point.
+fn family(point: &str) -> &'static str {
+    spec::read(point).ok().and_then(|(name, _)| manual(&name)).map_or("", |manual| manual.family)
 }
 
 /// A metric at a point; `None` if no case has it in both jobs.
@@ -193,6 +206,25 @@ mod tests {
         assert_eq!(comparison.flips[0].broken.len(), 30);
         assert_eq!(comparison.cases, Overlap { both: 100, only_a: 0, only_b: 20 });
         assert!(comparison.is_worse());
+    }
+
+    #[test]
+    fn explanations_are_compared_by_their_measures_alone() {
+        let sheet = |right: bool, infidelity: f64| {
+            let mut sheet = Sheet::default();
+            for (point, case) in
+                ["occlusion", "global_shap"].into_iter().flat_map(|p| (0..9).map(move |case| (p, case)))
+            {
+                let mut verdict = Verdict::blank("", 0, 0, 0);
+                verdict.outcome = if right { Outcome::Held } else { Outcome::Broken };
+                verdict.measures = [("infidelity", infidelity), ("nll", 1.0)].map(|(m, v)| (m.to_owned(), v)).into();
+                sheet.add(point, case, &verdict);
+            }
+            sheet
+        };
+        let Comparison { rows, flips, .. } = compare(&sheet(true, 1.0), &sheet(false, 2.0));
+        let rows: Vec<_> = rows.iter().map(|row| (row.point.as_str(), row.metric, row.difference)).collect();
+        assert_eq!((rows, flips.len()), (vec![("occlusion", "infidelity", 1.0)], 0));
     }
 
     #[test]

@@ -130,6 +130,11 @@ fn metrics() -> impl Iterator<Item = (&'static str, &'static str)> {
     own.map(|name| (name, name)).chain(OWN).chain([("queries_mean", QUERIES)])
 }
 
+/// Whether explainers have a metric of this name.
+pub(super) fn has(name: &str) -> bool {
+    metrics().any(|(metric, _)| metric == name)
+}
+
 impl Explained {
     pub(super) fn add(&mut self, verdict: &Verdict) {
         if !verdict.measures.contains_key(QUERIES) {

@@ -2,6 +2,7 @@
 //! another job `check.metric >= baseline - number`; `or inconclusive` behind it lets an open outcome pass.
 
 use super::check::Check;
+use super::explain;
 use super::gate::Gate;
 use super::report::{Place, place};
 use crate::error::{Error, Result, nearest};
@@ -113,6 +114,7 @@ fn find(name: &str, metric: &Known, checks: &[Check]) -> Result<(Place, Vec<Stri
     }
     let (at, point) = locate(name, checks)?;
     let check = &checks[at];
+    decidable(metric, check)?;
     let all = || (0..check.len()).map(|p| check.canonical(p).to_owned()).collect();
     match (metric.level, point, check.len()) {
         (Level::Curve, None, 2..) => Ok((place(metric.level, at, check.len()), all())),
@@ -131,6 +133,23 @@ fn find(name: &str, metric: &Known, checks: &[Check]) -> Result<(Place, Vec<Stri
             let point = point.unwrap_or(0);
             Ok((Place::Point(at, point), vec![check.canonical(point).to_owned()]))
         }
+    }
+}
+
+/// Refuses a metric that no report of such a check has.
+fn decidable(metric: &Known, check: &Check) -> Result<()> {
+    let (name, wanted) = (check.manual.name, metric.name);
+    match (check.manual.family, check.auditor(0)) {
+        (_, Some(auditor)) if auditor.metric() != wanted => {
+            refuse(format!("{name} has no `{wanted}`; it has `{}[feature=NAME]`", auditor.metric()))
+        }
+        (_, None) if metric.level == Level::Feature => refuse(format!("{name} has no `{wanted}`, which is of audits")),
+        ("explainer", _) if metric.level == Level::Point && !explain::has(wanted) => {
+            refuse(format!("{name} has no `{wanted}`: an explanation is neither right nor wrong"))
+        }
+        ("explainer" | "attack" | "audit", _) => Ok(()),
+        _ if explain::has(wanted) => refuse(format!("{name} has no `{wanted}`, which is of explainers")),
+        _ => Ok(()),
     }
 }
 

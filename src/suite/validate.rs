@@ -12,9 +12,9 @@ use super::summary::{Arrays, Summary};
 use crate::engine::{Input, OutputKind, Signature};
 use crate::error::{Error, Result, Violations, nearest};
 use crate::metric::Level;
-use crate::probe::Kind;
 use crate::probe::attack::Goal;
 use crate::probe::explainer::Of;
+use crate::probe::{Kind, Manual};
 use crate::tensor::DType;
 
 /// Slices from which on a refusal does not name them all.
@@ -133,10 +133,7 @@ fn sliced(gate: &Gate, checks: &[Check], signature: &Signature, summary: &Summar
 /// Refuses a gate on a feature that its check does not look at.
 fn part_of(gate: &Gate, checks: &[Check], signature: &Signature) -> Result<()> {
     let Place::Point(check, point) = gate.place else { return Ok(()) };
-    let metric = gate.metric().name;
-    let Some(auditor) = checks[check].auditor(point) else {
-        return Err(Error::invalid("", format!("{} has no `{metric}`, which is of audits", checks[check].manual.name)));
-    };
+    let Some(auditor) = checks[check].auditor(point) else { return Ok(()) };
     // Features that there are not are the check's own mistake.
     let parts = auditor.parts(signature.probed()).unwrap_or_default();
     let wanted = gate.slice().strip_prefix("feature=").unwrap_or_default();
@@ -144,25 +141,28 @@ fn part_of(gate: &Gate, checks: &[Check], signature: &Signature) -> Result<()> {
         return Ok(());
     }
     let hint = nearest(wanted, parts.iter().map(String::as_str));
-    let hint = hint.map_or_else(|| format!("it has {}", parts.join(", ")), |near| format!("did you mean {near}?"));
+    let all = || match parts.len() {
+        SLICES_NAMED.. => format!("it has {}, ... and {}", parts[0], parts[parts.len() - 1]),
+        _ => format!("it has {}", parts.join(", ")),
+    };
+    let hint = hint.map_or_else(all, |near| format!("did you mean {near}?"));
     Err(Error::invalid("", format!("{} has no feature `{wanted}`; {hint}", checks[check].spec)))
 }
 
-/// Refuses a check on an input that is not of a kind that its probe takes.
+/// Refuses a check on an input that is not of a kind that its probe takes, and the one that it is compared with.
 fn input_fits(check: &Check, probed: &Input, index: usize) -> Result<()> {
-    let kinds = check.manual.kinds;
     let fits = |kind: &Kind| match kind {
         Kind::Floats => probed.dtype.is_float(),
         Kind::Tokens => probed.is_tokens(),
         kind => corrupt::kind(probed) == Some(*kind),
     };
-    if kinds.is_empty() || kinds.iter().any(fits) {
-        return Ok(());
-    }
+    let unfit = |manual: &&Manual| !manual.kinds.is_empty() && !manual.kinds.iter().any(fits);
+    let Some(Manual { name: probe, kinds, .. }) = check.manuals().find(unfit) else { return Ok(()) };
+    let part = if *probe == check.manual.name { "name" } else { "params.agrees_with" };
     let wanted = kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" or ");
     let (name, shape) = (&probed.name, &probed.shape);
     let found = format!("the input `{name}` is {:?} {shape:?} of {}", probed.layout, probed.dtype.name());
-    Err(Error::invalid(format!("checks[{index}].name"), format!("{} wants {wanted}; {found}", check.manual.name)))
+    Err(Error::invalid(format!("checks[{index}].{part}"), format!("{probe} wants {wanted}; {found}")))
 }
 
 /// Refuses a check that wants more of the model than it shows, and an attack on what is no classifier.

@@ -103,6 +103,17 @@ pub struct Evidence {
     pub queries: u64,
 }
 
+impl Evidence {
+    /// Takes in what an audit found in further cases.
+    pub fn audited(&mut self, found: Audited) {
+        let same = |own: &&mut Audited| (own.check, own.point) == (found.check, found.point);
+        match self.audits.iter_mut().find(same) {
+            Some(own) => own.figures.extend(found.figures),
+            None => self.audits.push(found),
+        }
+    }
+}
+
 /// What an audit found in the cases of a shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Audited {
@@ -112,4 +123,23 @@ pub struct Audited {
     pub frame: Frame,
     /// Figures by the position of the case in the suite; cases that failed are left out.
     pub figures: BTreeMap<u64, Vec<f64>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_audits_cases_come_together_by_check() {
+        let mut all = Evidence::default();
+        let found = |check: u32, case: u64| Audited {
+            check,
+            point: 0,
+            frame: Frame::default(),
+            figures: [(case, vec![f64::from(check)])].into(),
+        };
+        [found(0, 2), found(1, 2), found(0, 1)].into_iter().for_each(|found| all.audited(found));
+        let cases = |audited: &Audited| audited.figures.keys().copied().collect::<Vec<_>>();
+        assert_eq!(all.audits.iter().map(cases).collect::<Vec<_>>(), [vec![1, 2], vec![2]]);
+    }
 }

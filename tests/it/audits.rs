@@ -11,6 +11,7 @@ use assay::suite::{Check, CheckReport, Chunk, Fold, Scope, Slicer, Subject, Surv
 use assay::tensor::Tensor;
 use serde_json::{Value as Json, json};
 
+use super::cli::{assay, lines, stderr};
 use super::models::array;
 
 /// Rows with the answers expected of them, classes or values.
@@ -247,22 +248,44 @@ fn what_an_audit_says_does_not_depend_on_how_cases_are_cut() {
     }
 }
 
+/// A forest and forty cases, in files.
+struct Forest {
+    folder: tempfile::TempDir,
+    cases: String,
+}
+
+impl Forest {
+    fn write() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let forest = super::zoo::zoo().into_iter().find(|specimen| specimen.name == "sk_forest").unwrap();
+        std::fs::write(folder.path().join("forest.onnx"), forest.onnx).unwrap();
+        let signature = "input: {features: [sepal, width, petal, petal_width]}\n";
+        std::fs::write(folder.path().join("signature.yaml"), signature).unwrap();
+        let rows =
+            ["5.1,3.5,1.4,0.2,0", "6.2,2.9,4.3,1.3,1", "6.5,3.0,5.2,2.0,2", "5.0,3.4,1.5,0.2,0", "5.8,2.7,4.1,1.0,1"];
+        let cases = folder.path().join("cases.csv");
+        std::fs::write(&cases, format!("a,b,c,d,label\n{}\n", rows.repeat(8).join("\n"))).unwrap();
+        let cases = cases.to_str().unwrap().to_owned();
+        Self { folder, cases }
+    }
+
+    fn run(&self, more: &[&str]) -> std::process::Output {
+        self.print("jsonl", more)
+    }
+
+    fn print(&self, output: &str, more: &[&str]) -> std::process::Output {
+        let file = |name: &str| self.folder.path().join(name).to_str().unwrap().to_owned();
+        let (model, signature) = (file("forest.onnx"), file("signature.yaml"));
+        let args = ["run", "--model", &model, "--cases", &self.cases, "--signature", &signature, "--output", output];
+        assay(&[&args[..], more].concat())
+    }
+}
+
 #[test]
 fn audits_run_as_jobs_and_their_gates_name_features() {
-    use crate::cli::{assay, lines, stderr};
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (model, cases, signature) = (file("forest.onnx"), file("cases.csv"), file("signature.yaml"));
-    let forest = super::zoo::zoo().into_iter().find(|specimen| specimen.name == "sk_forest").unwrap();
-    std::fs::write(&model, forest.onnx).unwrap();
-    std::fs::write(&signature, "input: {features: [sepal, width, petal, petal_width]}\n").unwrap();
-    let rows =
-        ["5.1,3.5,1.4,0.2,0", "6.2,2.9,4.3,1.3,1", "6.5,3.0,5.2,2.0,2", "5.0,3.4,1.5,0.2,0", "5.8,2.7,4.1,1.0,1"];
-    std::fs::write(&cases, format!("a,b,c,d,label\n{}\n", rows.repeat(8).join("\n"))).unwrap();
-    let run = |more: &[&str]| {
-        let args = ["run", "--model", &model, "--cases", &cases, "--signature", &signature, "--output", "jsonl"];
-        assay(&[&args[..], more].concat())
-    };
+    let forest = Forest::write();
+    let run = |more: &[&str]| forest.run(more);
+    let cases = &forest.cases;
     let checks = [
         "--check",
         "permutation_importance",
@@ -273,7 +296,7 @@ fn audits_run_as_jobs_and_their_gates_name_features() {
         "--check",
         "global_shap:target=0",
         "--background",
-        &cases,
+        cases,
         "--gate",
         "permutation_importance.importance[feature=width] <= 0.5",
     ];
@@ -288,8 +311,31 @@ fn audits_run_as_jobs_and_their_gates_name_features() {
     assert_eq!(report["checks"][1]["curves"][1]["name"], "petal*width", "{report}");
     let again = run(&[&checks[..], &["--slots", "1"]].concat());
     assert_eq!(output.stdout, again.stdout);
+    let xml = String::from_utf8(forest.print("junit", &["--check", "permutation_importance"]).stdout).unwrap();
+    assert_eq!(xml.matches("<property name=\"importance ").count(), 4, "{xml}");
+    assert!(xml.contains("<property name=\"importance petal_width\" value=\""), "{xml}");
+}
+
+#[test]
+fn audits_that_have_no_meaning_are_refused() {
+    let forest = Forest::write();
+    let cases = &*forest.cases;
     for (more, said) in [
         (&["--check", "partial_dependence"][..], "3 classes; say which is looked at"),
+        (&["--check", "permutation_importance:repeats=[2,3]"], "an audit has one setting; write a check for each"),
+        (&["--check", "global_shap:features=petal", "--background", cases], "no parameter `features`"),
+        (&["--check", "permutation_importance:features=petal x"], "`x` is no feature"),
+        (&["--check", "permutation_importance:features=petal petal"], "`petal` stands twice"),
+        (
+            &["--check", "permutation_importance", "--gate", "permutation_importance.accuracy >= 0"],
+            "it has `importance[",
+        ),
+        (
+            &["--check", "permutation_importance", "--gate", "permutation_importance.h_statistic[feature=petal] >= 0"],
+            "it has `importance[",
+        ),
+        (&["--check", "occlusion", "--gate", "occlusion.accuracy >= 0.5"], "neither right nor wrong"),
+        (&["--check", "clean", "--gate", "clean.infidelity <= 1"], "is of explainers"),
         (&["--check", "permutation_importance:features=pedal"], "did you mean petal?"),
         (&["--check", "permutation_importance:metric=r2"], "not of a model that gives classes"),
         (&["--check", "permutation_importance", "--gate", "permutation_importance.importance >= 0"], "[feature=NAME]"),
@@ -299,7 +345,7 @@ fn audits_run_as_jobs_and_their_gates_name_features() {
         ),
         (&["--check", "clean", "--gate", "clean.importance[feature=petal] >= 0"], "is of audits"),
     ] {
-        let refused = run(more);
+        let refused = forest.run(more);
         assert_eq!(refused.status.code(), Some(2), "{more:?}");
         assert!(stderr(&refused).contains(said), "{more:?}: {}", stderr(&refused));
     }

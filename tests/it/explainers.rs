@@ -183,7 +183,7 @@ fn attributions_and_their_residuals_are_true_in_any_company() {
     }
 }
 
-fn summary(cases: &[Case]) -> Summary {
+pub(super) fn summary(cases: &[Case]) -> Summary {
     let mut summary = Summary::default();
     cases.iter().for_each(|case| summary.add(case).unwrap());
     summary.finish();

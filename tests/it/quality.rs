@@ -7,7 +7,7 @@ use assay::data::{Case, Value};
 use assay::engine::{Differentiated, Graph, Layer, Model, Wish};
 use assay::probe::Kind;
 use assay::probe::explainer::{EXPLAINERS, MEASURES};
-use assay::suite::{Check, Chunk, Evidence, Fold, Gate, GateOutcome, Scope, Slicer, Subject, run};
+use assay::suite::{Check, Chunk, Evidence, Fold, Gate, GateOutcome, Missing, Scope, Slicer, Subject, run, validate};
 use assay::tensor::Tensor;
 use ndarray::ArrayD;
 
@@ -206,6 +206,14 @@ fn shares_of_features_are_those_of_their_attributions() {
     ] {
         let error = fits(spec).unwrap_err().to_string();
         assert!(error.contains(expect), "{spec}: {error}");
+    }
+    // The one that it is compared with wants pictures, or trees.
+    for (other, expect) in [("grad_cam", "grad_cam wants a picture"), ("tree_shap", "wants a model that is one tree")] {
+        let checks = [Check::parse(&format!("random:agrees_with={other}")).unwrap()];
+        let missing = Missing { gradient: "", trees: "no trees" };
+        let summary = super::explainers::summary(&cases);
+        let error = validate(subjects.model.0.signature(), missing, &summary, &checks, &[]).unwrap_err().to_string();
+        assert!(error.contains(expect), "{other}: {error}");
     }
     let both = Check::parse("random:agrees_with=exact_shapley").unwrap();
     assert!(both.wants_background(subjects.model.0.signature()) && !both.wants_gradient());

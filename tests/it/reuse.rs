@@ -183,8 +183,15 @@ async fn an_audit_is_of_its_own_jobs_cases() {
         let checks = ["clean", "permutation_importance", "partial_dependence:target=1"];
         let job = create(&channel, pb::JobSpec { limit, ..spec(&model, &suite, &checks) }, "").await.unwrap();
         follow(&channel, &job.name, "", usize::MAX).await;
+        let mut jobs = JobServiceClient::new(channel.clone());
+        for check in &checks[1..] {
+            let (case, check) = ("17".to_owned(), (*check).to_owned());
+            let name = job.name.clone();
+            let request = pb::ReplayCaseRequest { name, case_id: case, check, include_arrays: false };
+            assert!(jobs.replay_case(request).await.unwrap().into_inner().identical);
+        }
         let request = pb::GetReportRequest { name: job.name };
-        JobServiceClient::new(channel.clone()).get_report(request).await.unwrap().into_inner().checks
+        jobs.get_report(request).await.unwrap().into_inner().checks
     };
     let first = report(0).await;
     assert!(first[1].metrics.len() == 4 && first[2].curves.len() == 4);

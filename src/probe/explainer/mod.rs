@@ -53,7 +53,7 @@ use schemars::Schema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Access, Manual, Probe, schema};
+use super::{Manual, Probe, schema};
 use crate::engine::{Input, Layer, Output, Spent, Target};
 use crate::error::{Error, Result};
 
@@ -159,7 +159,8 @@ impl Attributor {
 
     /// Refuses a judged output for which its parameters have no meaning.
     pub fn answers(&self, output: &Output) -> Result<()> {
-        self.explainer.answers(output)
+        self.explainer.answers(output)?;
+        self.other.iter().try_for_each(|other| other.answers(output))
     }
 
     /// Whether it cannot do without reference rows for such an input.
@@ -168,9 +169,9 @@ impl Attributor {
         self.explainer.wants_background(input) || other.is_some_and(|other| other.wants_background(input))
     }
 
-    /// Whether the explainer that it is compared with takes the gradient of the model.
-    pub fn compares_gradients(&self) -> bool {
-        self.other.as_ref().is_some_and(|other| other.manual.accesses.contains(&Access::Gradient))
+    /// The manual of the explainer that it is compared with.
+    pub fn compared(&self) -> Option<&'static Manual> {
+        self.other.as_ref().map(|other| other.manual)
     }
 
     /// Whether the model with shuffled weights is explained too.
@@ -254,6 +255,7 @@ fn read<E: Probe + Explainer>(params: &Map<String, Value>) -> Result<Attributor>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::Access;
 
     #[test]
     fn the_registry_is_in_order_and_has_manuals() {

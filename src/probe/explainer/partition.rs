@@ -134,10 +134,12 @@ impl Names {
     }
 }
 
-/// The place of a feature, which is named or numbered.
+/// The place of a feature, which is named or numbered. One that has no name is called as reports call it, too.
 pub(in crate::probe) fn feature(text: &str, input: &Input) -> Result<usize> {
     let named = input.features.iter().position(|name| name == text);
-    let place = named.or_else(|| text.parse().ok().filter(|place| *place < input.len()));
+    let number = |text: &str| text.parse().ok().filter(|place| *place < input.len());
+    let called = || number(text.strip_prefix('x')?).filter(|place| input.feature(*place) == text);
+    let place = named.or_else(|| number(text)).or_else(called);
     place.ok_or_else(|| {
         let hint = nearest(text, input.features.iter().map(String::as_str));
         let hint = hint.map_or(String::new(), |name| format!("; did you mean {name}?"));
@@ -213,6 +215,13 @@ mod tests {
             assert!(error.starts_with("params.groups") && error.contains(said), "{error}");
         }
         assert!(groups("patches", &row).is_err() && groups("steps", &row).is_err());
+        // What has no name is called `x` and its number, as in reports.
+        let nameless = input(Layout::Nf, &[5], &[]);
+        assert_eq!(groups("x2+x3", &nameless).unwrap(), [1, 2, 0, 0, 3]);
+        for wrong in ["x5", "x02", "x"] {
+            assert!(groups(wrong, &nameless).is_err(), "{wrong}");
+        }
+        assert!(groups("x2", &row).is_err());
     }
 
     #[test]

@@ -7,9 +7,9 @@ use super::super::{Attributor, EXPLAINERS, find};
 use super::randomisation::sizes;
 use super::rank::{order, spearman};
 use super::{Given, Marks};
-use crate::engine::{Input, Layer};
+use crate::engine::{Input, Layer, Output};
 use crate::error::{Error, Result, nearest};
-use crate::probe::{Kind, Manual};
+use crate::probe::Manual;
 
 /// The most important values that are compared, at most; never more than half of all.
 const TOP: usize = 5;
@@ -39,11 +39,16 @@ impl Other {
 
     /// Refuses an input that it cannot explain.
     pub(in super::super) fn fits(&self, input: &Input) -> Result<()> {
-        let name = self.manual.name;
-        if input.is_tokens() && !self.manual.kinds.contains(&Kind::Tokens) {
-            return Err(refuse(&format!("{name} does not explain tokens")));
-        }
-        self.attributor.fits(input).map_err(|e| refuse(&format!("{name}: {e}")))
+        self.attributor.fits(input).map_err(|e| self.refuse(&e))
+    }
+
+    /// Refuses a judged output for which it has no meaning.
+    pub(in super::super) fn answers(&self, output: &Output) -> Result<()> {
+        self.attributor.answers(output).map_err(|e| self.refuse(&e))
+    }
+
+    fn refuse(&self, why: &Error) -> Error {
+        refuse(&format!("{}: {why}", self.manual.name))
     }
 }
 
