@@ -28,11 +28,14 @@ impl CatalogService for Service {
 
     async fn get_server_info(&self, _: Request<pb::GetServerInfoRequest>) -> Reply<pb::ServerInfo> {
         let limits = self.lab.limits().by_name().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let walls = self.lab.walls().await?.iter();
+        let walls = walls.map(|w| pb::Wall { name: w.wall.name().to_owned(), missing: w.missing.clone() }).collect();
         let info = pb::ServerInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             engine: self.lab.engine_name().to_owned(),
             slots: self.slots,
             limits,
+            walls,
         };
         Ok(info.into())
     }

@@ -24,7 +24,7 @@ pub(super) async fn doctor(args: &Doctor) -> Result<Ended> {
         }
     }
     // The network of `--predictions` is as small as one can be.
-    signs.push(doctor::slot(predictions::IDENTITY, &predictions::signature("", 4)?).await);
+    signs.extend(doctor::slot(predictions::IDENTITY, &predictions::signature("", 4)?).await);
     if let Some(url) = &args.server {
         signs.push(service(url).await);
     }

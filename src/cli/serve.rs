@@ -17,6 +17,7 @@ use crate::api;
 use crate::console;
 use crate::error::{Error, Result};
 use crate::lab::engines::{Engine, memory, sqlite};
+use crate::lab::slot::Wall;
 use crate::lab::{Lab, Limits, Pool};
 use crate::telemetry::{self, RpcLayer, Telemetry};
 
@@ -48,6 +49,8 @@ pub(super) struct Config {
     console: Option<SocketAddr>,
     engine: Option<String>,
     slots: Option<usize>,
+    /// Walls without which no model is run.
+    require: Vec<Wall>,
     limits: Limits,
     pub(super) telemetry: telemetry::Settings,
 }
@@ -73,7 +76,10 @@ impl Config {
 
 /// `assay serve`: until a signal ends it, with shards given back.
 pub(super) async fn serve(config: Config, telemetry: &Telemetry) -> Result<Ended> {
-    let lab = Lab::new(engine(config.engine.as_deref().unwrap_or(ENGINE))?, config.limits);
+    let lab = Lab::new(engine(config.engine.as_deref().unwrap_or(ENGINE))?, config.limits, &config.require);
+    for wall in lab.walls().await?.iter().filter(|wall| !wall.missing.is_empty()) {
+        telemetry.say(&format!("slots run without {}: {}", wall.wall.name(), wall.missing));
+    }
     let slots = slots(config.slots);
     let (listener, address) = listen("listen", config.listen.unwrap_or(LISTEN)).await?;
     // Before the pool starts, so that nothing goes uncounted.
@@ -132,7 +138,7 @@ pub(super) struct Within {
 impl Within {
     /// Starts it; the channel is the only way in.
     pub(super) async fn start(slots: usize) -> Result<(Self, Channel)> {
-        let lab = Lab::new(memory::open()?, Limits::default());
+        let lab = Lab::new(memory::open()?, Limits::default(), &[]);
         let routes = api::routes(&lab, slots).await?;
         let pool = Pool::start(&lab, slots);
         let (near, far) = tokio::io::duplex(PIPE);

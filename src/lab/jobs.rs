@@ -120,6 +120,9 @@ impl Lab {
             let figures = cases.saturating_mul(figures);
             within("audit_figures", VALUES_MAX, figures, "the number of figures that audits have of all cases")?;
         }
+        if let Some(why) = self.quarantine(tenant, &spec.model).await? {
+            return Err(Error::Precondition(format!("{why}; delete it and upload it again to try once more")));
+        }
         let costs: Vec<Spent> = checks.iter().map(|check| check.cost(&inspected.signature, rows_behind)).collect();
         let most = costs.iter().map(|cost| rows(*cost)).max().unwrap_or(0);
         let flops_per_case = most.saturating_mul(inspected.flops);

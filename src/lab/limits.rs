@@ -26,8 +26,18 @@ pub struct Limits {
     pub inspect_time: Duration,
     #[serde(rename = "shard_seconds", with = "seconds")]
     pub shard_time: Duration,
+    /// The same of a case that is tried alone, after its shard ended slots.
+    #[serde(rename = "case_seconds", with = "seconds")]
+    pub case_time: Duration,
+    /// How long a job may be under way; cases that it has not come to are then failed.
+    #[serde(rename = "job_seconds", with = "seconds")]
+    pub job_time: Duration,
+    /// Address space of a slot.
+    pub slot_memory_bytes: u64,
     /// Failures of a shard after which its cases are tried one by one.
     pub shard_failures: u32,
+    /// Slots that a model may end before nothing of it is run any more.
+    pub model_deaths: u64,
     /// How long a lease lasts without a heartbeat.
     #[serde(rename = "lease_seconds", with = "seconds")]
     pub lease_time: Duration,
@@ -45,7 +55,11 @@ impl Default for Limits {
             inspections: 2,
             inspect_time: Duration::from_secs(120),
             shard_time: Duration::from_secs(600),
+            case_time: Duration::from_secs(120),
+            job_time: Duration::from_secs(30 * 24 * 3600),
+            slot_memory_bytes: 16 << 30,
             shard_failures: 2,
+            model_deaths: 100,
             lease_time: Duration::from_secs(30),
         }
     }
@@ -62,7 +76,11 @@ impl Limits {
             ("job_gates", self.job_gates),
             ("queued_shards", self.queued_shards),
             ("shard_seconds", self.shard_time.as_secs()),
+            ("case_seconds", self.case_time.as_secs()),
+            ("job_seconds", self.job_time.as_secs()),
             ("inspect_seconds", self.inspect_time.as_secs()),
+            ("slot_memory_bytes", self.slot_memory_bytes),
+            ("model_deaths", self.model_deaths),
         ]
     }
 }

@@ -21,7 +21,7 @@ const QUEUED: &str = "assay_queue_depth";
 pub const CASE_DURATION: &str = "assay_case_duration_seconds";
 
 /// Why a slot is no longer there: the values of the label `reason`.
-pub(super) const REASONS: [&str; 4] = ["timeout", "signal", "exit", "frame"];
+pub(super) const REASONS: [&str; 5] = ["timeout", "memory", "signal", "exit", "frame"];
 
 const STATES: [(State, &str); 4] = [
     (State::Running, "running"),
@@ -37,7 +37,10 @@ pub fn describe() {
     describe_histogram!(CASE_DURATION, Unit::Seconds, "Time of a case under a check: a shard's time over its cases.");
     describe_counter!(REDELIVERIES, "Leases of shards that had been leased before.");
     describe_counter!(DUPLICATES, "Results of shards whose results were there already, and dropped.");
-    describe_counter!(RESTARTS, "Slots lost to a model: no answer in time, a signal, an exit, or a torn answer.");
+    describe_counter!(
+        RESTARTS,
+        "Slots lost to a model: no answer in time, no memory, a signal, an exit, or a torn answer."
+    );
     describe_counter!(QUERIES, "Rows that went through a model.");
     describe_counter!(UPLOADED, Unit::Bytes, "Bytes of models and cases taken in.");
     for name in [REDELIVERIES, DUPLICATES, QUERIES, UPLOADED] {

@@ -8,6 +8,7 @@ mod meters;
 mod models;
 mod names;
 mod pool;
+mod quarantine;
 pub mod records;
 mod replay;
 mod results;
@@ -32,10 +33,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
-use tokio::sync::{Notify, RwLock, Semaphore};
+use tokio::sync::{Notify, OnceCell, RwLock, Semaphore};
 
 use self::engines::{Engine, Record};
-use self::slot::Slot;
+use self::slot::{Slot, Slots, Standing, Wall};
 use crate::error::{Error, Result};
 
 /// One engine with the rules of models, suites and jobs on top. Cheap to clone.
@@ -46,6 +47,9 @@ struct Inner {
     engine: Engine,
     limits: Limits,
     inspections: Semaphore,
+    slots: Slots,
+    /// Around every slot alike, once one was started to see.
+    walls: OnceCell<Vec<Standing>>,
     /// The slot of the last inspection, which has its model at hand.
     spare: Mutex<Option<Slot>>,
     /// Held for reading from the publishing of a blob to the writing of its record, for writing while blobs that
@@ -58,12 +62,14 @@ struct Inner {
 }
 
 impl Lab {
-    /// A laboratory on an engine.
-    pub fn new(engine: Engine, limits: Limits) -> Self {
+    /// A laboratory on an engine, with the walls without which no slot starts.
+    pub fn new(engine: Engine, limits: Limits, require: &[Wall]) -> Self {
+        let (scratch, memory) = (engine.blobs.scratch(), limits.slot_memory_bytes);
+        let slots = Slots { scratch, memory, require: require.to_vec() };
         let inspections = Semaphore::new(usize::try_from(limits.inspections).unwrap_or(1).max(1));
-        let (spare, blobs) = (Mutex::default(), RwLock::new(()));
+        let (walls, spare, blobs) = (OnceCell::new(), Mutex::default(), RwLock::new(()));
         let (progress, stops) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { engine, limits, inspections, spare, blobs, progress, stops }))
+        Self(Arc::new(Inner { engine, limits, inspections, slots, walls, spare, blobs, progress, stops }))
     }
 
     /// The engine's name, for people.
@@ -79,6 +85,28 @@ impl Lab {
     /// Whether the engine answers; what readiness is.
     pub async fn ready(&self) -> Result<()> {
         self.0.engine.queue.pending().await.map(drop)
+    }
+
+    /// Which walls stand around slots. The first time a slot is started to see, which then waits for who needs one.
+    pub async fn walls(&self) -> Result<&[Standing]> {
+        let look = async || {
+            let slot = self.0.slots.start().await?;
+            let walls = slot.walls().to_vec();
+            *self.0.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(slot);
+            Ok(walls)
+        };
+        self.0.walls.get_or_try_init(look).await.map(Vec::as_slice)
+    }
+
+    /// A slot for an owner's work: the spare one if it may serve, else a new one.
+    async fn slot(&self, owner: &str) -> Result<Slot> {
+        let spare = self.0.spare.lock().unwrap_or_else(PoisonError::into_inner).take_if(|slot| slot.serves(owner));
+        if let Some(slot) = spare {
+            return Ok(slot);
+        }
+        let mut slot = self.0.slots.start().await?;
+        slot.serves(owner);
+        Ok(slot)
     }
 
     fn engine(&self) -> &Engine {

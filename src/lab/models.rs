@@ -9,7 +9,7 @@ use super::limits::within;
 use super::meters::UPLOADED;
 use super::names;
 use super::records::{JobRecord, ModelRecord, State, decode, encode};
-use super::{Lab, records, slot};
+use super::{Lab, records};
 use crate::error::{Error, Result};
 
 /// What comes before the bytes of a model.
@@ -75,6 +75,7 @@ impl Lab {
         self.unused(tenant, |job| job.spec.model == name, name).await?;
         let id = names::id(name, tenant, "models", "name")?;
         self.engine().meta.delete(&key(tenant, id), Expect::Any).await?;
+        self.pardon(tenant, name).await?;
         // The same file may be a model of another signature or tenant.
         let others: Vec<ModelRecord> = self.all("model/").await?;
         if !others.iter().any(|other| other.sha256 == model.sha256) {
@@ -95,18 +96,13 @@ impl Lab {
     }
 
     /// Parses a published blob in a slot of its own, which waits for the job that mostly follows.
-    async fn inspect(&self, digest: &str, signature: &str) -> Result<records::Inspection> {
+    async fn inspect(&self, tenant: &str, digest: &str, signature: &str) -> Result<records::Inspection> {
         let model = self.engine().blobs.local(digest).await?;
         let _turn = self.0.inspections.acquire().await.map_err(|e| Error::internal("inspections", e))?;
-        let (inspection, slot) = slot::inspect(model, signature, self.limits().inspect_time).await?;
+        let (inspection, mut slot) = self.0.slots.inspect(&model, signature, self.limits().inspect_time).await?;
+        slot.serves(&owner(tenant, digest));
         *self.0.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(slot);
         Ok(inspection)
-    }
-
-    /// The slot of the last inspection, if nobody has taken it yet; else a new one.
-    pub(super) fn slot(&self) -> Result<slot::Slot> {
-        let spare = self.0.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
-        spare.map_or_else(slot::Slot::start, Ok)
     }
 }
 
@@ -140,7 +136,7 @@ impl ModelUpload {
             Err(Error::DataLoss(message)) => return Err(Error::invalid("header.sha256", message)),
             other => other?,
         };
-        let inspection = match lab.inspect(&sha256, &header.signature).await {
+        let inspection = match lab.inspect(&tenant, &sha256, &header.signature).await {
             Ok(inspection) => inspection,
             Err(e) => {
                 // Nothing refers to the blob yet, unless it was there before.
@@ -169,6 +165,11 @@ impl ModelUpload {
             None => Err(Error::Unavailable("the model was deleted while it was uploaded again; retry".to_owned())),
         }
     }
+}
+
+/// Whom a slot belongs to that has a tenant's model.
+pub(super) fn owner(tenant: &str, digest: &str) -> String {
+    format!("{tenant}/{digest}")
 }
 
 fn key(tenant: &str, id: &str) -> String {

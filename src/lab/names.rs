@@ -29,6 +29,14 @@ pub(super) fn id<'a>(name: &'a str, tenant: &str, kind: &str, field: &str) -> Re
     }
 }
 
+/// The tenant in a name.
+pub(super) fn tenant(name: &str) -> Result<&str> {
+    match name.split('/').nth(1) {
+        Some(tenant) if name.starts_with("tenants/") => Ok(tenant),
+        _ => Err(Error::internal("resource name", name)),
+    }
+}
+
 /// An id that follows from content.
 pub(super) fn content_id(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();

@@ -14,6 +14,7 @@ use super::Lab;
 use super::engines::{Appended, Lease};
 use super::jobs::key_of;
 use super::meters::{CASE_DURATION, DUPLICATES, QUERIES, REDELIVERIES};
+use super::models::owner;
 use super::names;
 use super::records::{ArtifactRecord, JobRecord, Line, ShardLine, State, encode};
 use super::slot::{Ask, Death, Slot, Tell, Work};
@@ -118,10 +119,11 @@ impl Worker {
             counter!(REDELIVERIES).increment(1);
         }
         let last = lease.failures >= self.lab.limits().shard_failures;
-        let end = match self.lab.known(job, shard).await? {
-            Some(evidence) => End::Evidence(evidence),
-            None if last => self.one_by_one(lease, job, shard).await?,
-            None => self.run(lease, job, shard).await?,
+        let end = match (self.lab.known(job, shard).await?, self.given_up(job).await?) {
+            (Some(evidence), _) => End::Evidence(evidence),
+            (None, Some(why)) => End::Evidence(failed(job, shard, &ids(&self.lab, job, shard).await?, &why)?),
+            (None, None) if last => self.one_by_one(lease, job, shard).await?,
+            (None, None) => self.run(lease, job, shard).await?,
         };
         match end {
             End::Stopped => queue.nack(lease, false).await.map(drop),
@@ -139,25 +141,43 @@ impl Worker {
         }
     }
 
+    /// Why nothing of a job is run any more; `None` for most.
+    async fn given_up(&self, job: &JobRecord) -> Result<Option<String>> {
+        let limit = self.lab.limits().job_time;
+        if Duration::from_millis(names::now().saturating_sub(job.created)) > limit {
+            return Ok(Some(format!("timeout: the job was under way for more than job_seconds = {}", limit.as_secs())));
+        }
+        self.lab.quarantine(names::tenant(&job.name)?, &job.spec.model).await
+    }
+
     /// Runs a shard in the slot while the lease is kept up.
     async fn run(&mut self, lease: &Lease, job: &JobRecord, shard: &Shard) -> Result<End> {
         let lab = self.lab.clone();
         let work = work(&lab, job, shard, job.spec.artifacts).await?;
-        let mut slot = match self.slot.take() {
+        let tenant = names::tenant(&job.name)?;
+        let owner = owner(tenant, &job.model);
+        let mut slot = match self.slot.take_if(|slot| slot.serves(&owner)) {
             Some(slot) => slot,
-            None => lab.slot()?,
+            None => {
+                // It ends before the next one takes memory.
+                self.slot = None;
+                lab.slot(&owner).await?
+            }
         };
         let (stop, mut stopped) = (lab.stop_signal(&job.name), self.stopped.clone());
         let (ask, begin) = (Ask::Run(Box::new(work)), Instant::now());
         let answer = tokio::select! {
-            answer = slot.ask(&ask, allowed(&lab, job, shard)) => answer,
+            answer = slot.ask(ask, allowed(&lab, job, shard)) => answer?,
             // A slot that is dropped in mid-work is killed.
             () = stop.notified() => return Ok(End::Stopped),
             _ = stopped.changed() => return Ok(End::Stopped),
             lost = keep_up(&lab, lease) => { lost?; return Ok(End::Stopped) }
         };
         match answer {
-            Err(death) => Ok(End::Died(death)),
+            Err(death) => {
+                lab.mourn(tenant, &job.spec.model, &death).await?;
+                Ok(End::Died(death))
+            }
             Ok(answer) => {
                 self.slot = Some(slot);
                 match answer {
@@ -169,7 +189,7 @@ impl Worker {
                     Tell::Failed(e) => {
                         Ok(End::Evidence(failed(job, shard, &ids(&lab, job, shard).await?, &e.to_string())?))
                     }
-                    Tell::Inspected(_) => Err(Error::internal("slot", "an inspection was not asked for")),
+                    _ => Err(Error::internal("slot", "evidence was asked for")),
                 }
             }
         }
@@ -181,7 +201,11 @@ impl Worker {
         let mut parts: Vec<BTreeMap<String, Tensor>> = Vec::new();
         for case in shard.cases.clone() {
             let alone = Shard { check: shard.check, cases: case..case + 1 };
-            let evidence = match self.run(lease, job, &alone).await? {
+            let end = match self.given_up(job).await? {
+                Some(why) => End::Died(Death(why)),
+                None => self.run(lease, job, &alone).await?,
+            };
+            let evidence = match end {
                 End::Evidence(evidence) => evidence,
                 End::Died(Death(reason)) => failed(job, &alone, &ids(&self.lab, job, &alone).await?, &reason)?,
                 End::Stopped => return Ok(End::Stopped),
@@ -243,7 +267,8 @@ impl Worker {
 pub(super) fn allowed(lab: &Lab, job: &JobRecord, shard: &Shard) -> Duration {
     let cases = (shard.cases.end - shard.cases.start) as f64;
     let estimated = (cases * job.seconds_per_case * SLACK).clamp(0.0, ESTIMATE_MAX.as_secs_f64());
-    lab.limits().shard_time + Duration::from_secs_f64(estimated)
+    let granted = if cases > 1.0 { lab.limits().shard_time } else { lab.limits().case_time };
+    granted + Duration::from_secs_f64(estimated)
 }
 
 /// A span for a try of a shard, in the trace of its job.

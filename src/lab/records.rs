@@ -104,7 +104,7 @@ impl Inspection {
             parameters: graph.parameters,
             batch: model.batch() as u64,
             seconds_per_row: model.pace()?,
-            memory: peak_memory(),
+            memory: 0,
             no_gradient,
             no_trees: model.trees().err().unwrap_or_default().to_owned(),
             without_gradient: missing.iter().map(ToString::to_string).collect(),
@@ -122,13 +122,6 @@ fn no_gradient(found: &Differentiability) -> String {
         [] => "its judged output depends on no float input".to_owned(),
         some => format!("these operators of the model have none: {}", some.join("; ")),
     }
-}
-
-/// The most memory that this process has held, in bytes; 0 where the system does not say.
-fn peak_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    peak.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
 }
 
 /// A check as a request gives it: SPEC, or name and parameters, or both.

@@ -6,7 +6,7 @@ use super::Lab;
 use super::pool::{allowed, work};
 use super::records::{JobRecord, Line, encode};
 use super::results;
-use super::slot::{Ask, Death, Slot, Tell};
+use super::slot::{Ask, Death, Tell};
 use crate::error::{Error, Result};
 use crate::suite::{Check, Evidence, Shard, Verdict};
 use crate::tensor::Tensor;
@@ -37,10 +37,11 @@ impl Lab {
         let shard = Shard { check: position, cases: index..index + 1 };
         let ask = Ask::Run(Box::new(work(self, &job, &shard, true).await?));
         let _turn = self.0.inspections.acquire().await.map_err(|e| Error::internal("inspections", e))?;
-        let evidence = match Slot::start()?.ask(&ask, allowed(self, &job, &shard)).await {
+        let mut slot = self.0.slots.start().await?;
+        let evidence = match slot.ask(ask, allowed(self, &job, &shard)).await? {
             Ok(Tell::Evidence(evidence)) => evidence,
             Ok(Tell::Failed(e)) => return Err(e),
-            Ok(Tell::Inspected(_)) => return Err(Error::internal("slot", "an inspection was not asked for")),
+            Ok(_) => return Err(Error::internal("slot", "evidence was asked for")),
             Err(Death(reason)) => return Err(Error::Precondition(format!("the case ended its slot: {reason}"))),
         };
         // Bytes are compared, for no figure that is NaN equals itself.

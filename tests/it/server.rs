@@ -15,6 +15,13 @@ use tonic::transport::Channel;
 
 pub(crate) const MODEL: &[u8] = include_bytes!("../models/mnist_cnn.onnx");
 
+/// Process ids of a process's children.
+pub(crate) fn children(process: u32) -> Vec<i32> {
+    let list = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
+    let children = list.filter_map(|t| std::fs::read_to_string(t.ok()?.path().join("children")).ok());
+    children.flat_map(|c| c.split_whitespace().map(|p| p.parse().unwrap()).collect::<Vec<_>>()).collect()
+}
+
 /// A server of its own, killed at the end of the test.
 pub(crate) struct Server {
     pub(crate) child: Child,
@@ -60,10 +67,7 @@ impl Server {
 
     /// Process ids of the slots.
     pub(crate) fn slots(&self) -> Vec<i32> {
-        let id = self.child.id();
-        let list = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
-        let children = list.filter_map(|t| std::fs::read_to_string(t.ok()?.path().join("children")).ok());
-        children.flat_map(|c| c.split_whitespace().map(|p| p.parse().unwrap()).collect::<Vec<_>>()).collect()
+        children(self.child.id())
     }
 
     pub(crate) fn kill(&mut self) {

@@ -15,7 +15,7 @@ const MEMORY_MIN: u64 = 2 << 30;
 const FILES_MIN: u64 = 1024;
 
 /// What is said of a missing cage; models of strangers are what they are for.
-const UNCAGED: &str = "models run without it; take only those that you trust, or use another kernel";
+pub(super) const UNCAGED: &str = "models run without it; take only those that you trust, or use another kernel";
 
 pub(super) fn signs() -> Vec<Sign> {
     vec![cpu(), memory(), files(), kernel(), landlock(), seccomp(), cgroup()]

@@ -58,9 +58,9 @@ pub fn data(dir: &Path) -> Vec<Sign> {
     data::signs(dir)
 }
 
-/// A slot that is started and asked about `onnx` with a signature, as for every upload.
-pub async fn slot(onnx: &[u8], signature: &str) -> Sign {
-    slot::sign(onnx, signature).await
+/// A slot that is started and asked about `onnx` with a signature, as for every upload, and what shuts it in.
+pub async fn slot(onnx: &[u8], signature: &str) -> Vec<Sign> {
+    slot::signs(onnx, signature).await
 }
 
 /// Bytes for people.

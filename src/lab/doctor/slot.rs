@@ -3,24 +3,43 @@
 use std::time::{Duration, Instant};
 
 use super::Sign;
-use crate::lab::slot;
+use super::machine::UNCAGED;
+use crate::lab::Limits;
+use crate::lab::slot::{Slots, Standing};
 
 /// A tiny network needs some milliseconds; a machine under load more.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(super) async fn sign(onnx: &[u8], signature: &str) -> Sign {
+pub(super) async fn signs(onnx: &[u8], signature: &str) -> Vec<Sign> {
     let began = Instant::now();
     match ask(onnx, signature).await {
-        Ok(()) => Sign::ok("slot", format!("read and ran a model in {} ms", began.elapsed().as_millis())),
+        Ok(walls) => {
+            vec![Sign::ok("slot", format!("read and ran a model in {} ms", began.elapsed().as_millis())), cage(&walls)]
+        }
         Err(why) => {
-            Sign::fail("slot", why, "no job can run: see whether this program may start itself (noexec, limits)")
+            vec![Sign::fail("slot", why, "no job can run: see whether this program may start itself (noexec, limits)")]
         }
     }
 }
 
-async fn ask(onnx: &[u8], signature: &str) -> Result<(), String> {
+async fn ask(onnx: &[u8], signature: &str) -> Result<Vec<Standing>, String> {
     let folder = tempfile::tempdir().map_err(|e| format!("a folder for its model: {e}"))?;
     let model = folder.path().join("model.onnx");
     std::fs::write(&model, onnx).map_err(|e| format!("writing its model: {e}"))?;
-    slot::inspect(model, signature, PATIENCE).await.map(|_| ()).map_err(|e| e.to_string())
+    let slots =
+        Slots { scratch: folder.path().to_owned(), memory: Limits::default().slot_memory_bytes, require: Vec::new() };
+    let inspected = slots.inspect(&model, signature, PATIENCE).await;
+    inspected.map(|(_, slot)| slot.walls().to_vec()).map_err(|e| e.to_string())
+}
+
+/// Which walls stood around the slot.
+fn cage(walls: &[Standing]) -> Sign {
+    let (standing, missing): (Vec<_>, Vec<_>) = walls.iter().partition(|wall| wall.missing.is_empty());
+    let names: Vec<&str> = standing.iter().map(|wall| wall.wall.name()).collect();
+    let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    let missing: Vec<String> = missing.iter().map(|wall| format!("{} ({})", wall.wall.name(), wall.missing)).collect();
+    if missing.is_empty() {
+        return Sign::ok("cage", format!("slots are shut in by {names}"));
+    }
+    Sign::warn("cage", format!("slots are shut in by {names}; not by {}", missing.join(", ")), UNCAGED)
 }

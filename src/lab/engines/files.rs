@@ -19,8 +19,8 @@ use crate::error::{Error, Result};
 /// How long a blob under way waits to be gone on with.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// `<dir>/blobs/<aa>/<digest>`, with `<dir>/staging` for what is under way and `<dir>/partial` for what may be gone on
-/// with.
+/// `<dir>/blobs/<aa>/<digest>`, with `<dir>/staging` for what is under way, `<dir>/partial` for what may be gone on with,
+/// and `<dir>/slots` for the folders of slots.
 pub(super) struct Files {
     dir: PathBuf,
     next: AtomicU64,
@@ -31,11 +31,11 @@ pub(super) struct Files {
 impl Files {
     /// Opens (or makes) the folders; what was left under way by an earlier process is removed.
     pub(super) fn open(dir: &Path) -> Result<Self> {
-        let staging = dir.join("staging");
-        if staging.exists() {
-            fs::remove_dir_all(&staging).map_err(|e| io("clearing the staging folder", &e))?;
+        let (staging, slots) = (dir.join("staging"), dir.join("slots"));
+        for folder in [&staging, &slots].into_iter().filter(|folder| folder.exists()) {
+            fs::remove_dir_all(folder).map_err(|e| io("clearing what an earlier process left", &e))?;
         }
-        for folder in [staging, dir.join("blobs"), dir.join("partial")] {
+        for folder in [staging, slots, dir.join("blobs"), dir.join("partial")] {
             fs::create_dir_all(&folder).map_err(|e| io("making the data folder", &e))?;
         }
         let files = Self { dir: dir.to_owned(), next: AtomicU64::new(0), busy: Arc::default() };
@@ -272,5 +272,9 @@ impl Blobs for Files {
     async fn local(&self, digest: &str) -> Result<PathBuf> {
         let path = self.path(digest)?;
         if path.exists() { Ok(path) } else { Err(Error::NotFound(format!("blob {digest}"))) }
+    }
+
+    fn scratch(&self) -> PathBuf {
+        self.dir.join("slots")
     }
 }

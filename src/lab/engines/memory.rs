@@ -307,4 +307,7 @@ impl Blobs for Temporary {
     async fn local(&self, digest: &str) -> Result<PathBuf> {
         self.files.local(digest).await
     }
+    fn scratch(&self) -> PathBuf {
+        self.files.scratch()
+    }
 }

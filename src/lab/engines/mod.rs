@@ -160,4 +160,6 @@ pub trait Blobs: Send + Sync {
     async fn delete(&self, digest: &str) -> Result<bool>;
     /// A local file with the blob's bytes, for slots to read.
     async fn local(&self, digest: &str) -> Result<PathBuf>;
+    /// A folder for short-lived files on the file system of those of [`Self::local`], so that these can be linked there.
+    fn scratch(&self) -> PathBuf;
 }

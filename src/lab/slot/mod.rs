@@ -1,19 +1,23 @@
-//! Slots: child processes that hold no database handle and no network, and run strangers' models.
+//! Slots: child processes that hold no database handle and no network, and run strangers' models, each in a cage.
 
 mod cache;
+mod cage;
 mod child;
+mod death;
 mod process;
+mod room;
 
+pub use cage::{Cage, Standing, Wall};
 pub use child::main;
-pub(super) use process::{Death, Slot};
+pub(super) use death::Death;
+pub(super) use process::{Slot, Slots};
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::lab::records::{CheckSpec, Inspection};
 use crate::suite::Evidence;
 
@@ -23,10 +27,26 @@ const FRAME_MAX: usize = 1 << 30;
 /// What a pool asks of a slot; one answer for each.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Ask {
+    /// To shut itself in, which comes first.
+    Enter(Cage),
     /// What a model is. The file is read, completed by the caller's signature, and run once.
     Inspect { model: PathBuf, signature: String },
     /// One check on a few cases.
     Run(Box<Work>),
+}
+
+impl Ask {
+    /// The files that it names.
+    fn files(&mut self) -> Vec<&mut PathBuf> {
+        match self {
+            Self::Enter(_) => Vec::new(),
+            Self::Inspect { model, .. } => vec![model],
+            Self::Run(work) => {
+                let Work { model, suite, background, .. } = &mut **work;
+                [model, suite].into_iter().chain(background.as_mut().map(|(file, _)| file)).collect()
+            }
+        }
+    }
 }
 
 /// A shard with all that a slot needs to run it.
@@ -50,20 +70,8 @@ pub(super) struct Work {
 /// A slot's answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Tell {
+    Entered(Vec<Standing>),
     Inspected(Box<Inspection>),
     Evidence(Evidence),
     Failed(Error),
-}
-
-/// What a model is, from a slot of its own that has `time` for it, which then has the model at hand. A model that ends its
-/// slot is an error of `model`.
-pub(super) async fn inspect(model: PathBuf, signature: &str, time: Duration) -> Result<(Inspection, Slot)> {
-    let ask = Ask::Inspect { model, signature: signature.to_owned() };
-    let mut slot = Slot::start()?;
-    match slot.ask(&ask, time).await {
-        Ok(Tell::Inspected(inspection)) => Ok((*inspection, slot)),
-        Ok(Tell::Failed(e)) => Err(e),
-        Ok(Tell::Evidence(_)) => Err(Error::internal("slot", "evidence was not asked for")),
-        Err(Death(reason)) => Err(Error::invalid("model", format!("the model ended its slot at inspection: {reason}"))),
-    }
 }

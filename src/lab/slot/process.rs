@@ -1,60 +1,120 @@
 //! The pool's side of a slot.
 
-use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use metrics::counter;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use super::{Ask, FRAME_MAX, Tell};
+use super::room::Room;
+use super::{Ask, Cage, Death, FRAME_MAX, Standing, Tell, Wall};
 use crate::error::{Error, Result};
-use crate::lab::meters::RESTARTS;
+use crate::lab::records::Inspection;
+
+/// How long a slot may take to start and shut itself in. It takes milliseconds on a machine at rest.
+const ENTER_TIME: Duration = Duration::from_secs(60);
+
+/// A slot that is older takes no new work: its processor time in all is limited.
+const AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// What is read of a dead slot's stderr.
+const LAST_WORDS: u64 = 4096;
+
+/// How slots are started.
+#[derive(Clone, Debug)]
+pub(in crate::lab) struct Slots {
+    /// Where their folders lie, which is best on the file system of models and suites.
+    pub(in crate::lab) scratch: PathBuf,
+    /// Bytes of address space of each.
+    pub(in crate::lab) memory: u64,
+    /// Walls without which none starts.
+    pub(in crate::lab) require: Vec<Wall>,
+}
+
+impl Slots {
+    /// Starts a child of this very program, and waits until it has shut itself in.
+    pub(in crate::lab) async fn start(&self) -> Result<Slot> {
+        let failed = |e: &dyn std::fmt::Display| Error::internal("starting a slot", e);
+        let room = Room::new(&self.scratch)?;
+        let program = std::env::current_exe().map_err(|e| failed(&e))?;
+        let mut command = Command::new(program);
+        command.arg("slot").env_clear().current_dir(room.path()).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|e| failed(&e))?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(failed(&"its pipes are missing"));
+        };
+        let (memory, born) = (self.memory, Instant::now());
+        let cage = Cage { folder: room.path().to_owned(), memory, require: self.require.clone() };
+        let mut slot = Slot { child, input, output, room, memory, born, owner: None, walls: Vec::new() };
+        slot.walls = match slot.ask(Ask::Enter(cage), ENTER_TIME).await? {
+            Ok(Tell::Entered(walls)) => walls,
+            Ok(Tell::Failed(e)) => return Err(e),
+            Ok(_) => return Err(failed(&"it answered something else")),
+            Err(Death(reason)) => return Err(failed(&reason)),
+        };
+        Ok(slot)
+    }
+
+    /// What a model is, from a slot of its own that has `time` for it, which then has the model at hand. A model that ends
+    /// its slot is an error of `model`.
+    pub(in crate::lab) async fn inspect(
+        &self,
+        model: &Path,
+        signature: &str,
+        time: Duration,
+    ) -> Result<(Inspection, Slot)> {
+        let ask = Ask::Inspect { model: model.to_owned(), signature: signature.to_owned() };
+        let mut slot = self.start().await?;
+        match slot.ask(ask, time).await? {
+            Ok(Tell::Inspected(inspection)) => Ok((Inspection { memory: slot.peak_memory(), ..*inspection }, slot)),
+            Ok(Tell::Failed(e)) => Err(e),
+            Ok(_) => Err(Error::internal("slot", "an inspection was asked for")),
+            Err(Death(reason)) => {
+                Err(Error::invalid("model", format!("the model ended its slot at inspection: {reason}")))
+            }
+        }
+    }
+}
 
 /// A running child process; killed when dropped.
 pub(in crate::lab) struct Slot {
     child: Child,
     input: ChildStdin,
     output: ChildStdout,
-}
-
-/// How a slot ended in the middle of its work.
-#[derive(Clone, Debug)]
-pub(in crate::lab) struct Death(pub(in crate::lab) String);
-
-impl Death {
-    /// Counts it too.
-    fn of(kind: &'static str, reason: String) -> Self {
-        counter!(RESTARTS, "reason" => kind).increment(1);
-        Self(reason)
-    }
+    room: Room,
+    memory: u64,
+    born: Instant,
+    /// Whose models and suites it has seen: it must see nobody else's.
+    owner: Option<String>,
+    walls: Vec<Standing>,
 }
 
 impl Slot {
-    /// Starts a child of this very program.
-    pub(in crate::lab) fn start() -> Result<Self> {
-        let failed = |e: &dyn std::fmt::Display| Error::internal("starting a slot", e);
-        let program = std::env::current_exe().map_err(|e| failed(&e))?;
-        let mut command = Command::new(program);
-        command.arg("slot").env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.kill_on_drop(true).spawn().map_err(|e| failed(&e))?;
-        match (child.stdin.take(), child.stdout.take()) {
-            (Some(input), Some(output)) => Ok(Self { child, input, output }),
-            _ => Err(failed(&"its pipes are missing")),
-        }
+    /// The walls around it.
+    pub(in crate::lab) fn walls(&self) -> &[Standing] {
+        &self.walls
+    }
+
+    /// Whether it may work for an owner, and then for no other. A model could take a slot over that it runs in, so what
+    /// the slot sees afterwards belongs to whoever the model belongs to.
+    pub(in crate::lab) fn serves(&mut self, owner: &str) -> bool {
+        self.owner.get_or_insert_with(|| owner.to_owned()) == owner && self.born.elapsed() < AGE_MAX
     }
 
     /// One order and its answer. After a [`Death`] the slot is of no use any more.
-    pub(in crate::lab) async fn ask(&mut self, ask: &Ask, limit: Duration) -> Result<Tell, Death> {
-        match tokio::time::timeout(limit, self.exchange(ask)).await {
+    pub(in crate::lab) async fn ask(&mut self, ask: Ask, limit: Duration) -> Result<Result<Tell, Death>> {
+        let ask = self.room.furnish(ask).await?;
+        Ok(match tokio::time::timeout(limit, self.exchange(&ask)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(e)) => Err(self.died(&e).await),
             Err(_) => {
                 // It may hang anywhere; what it did so far is lost.
                 let _ = self.child.kill().await;
-                Err(Death::of("timeout", format!("timeout: no answer within {} s", limit.as_secs())))
+                Err(Death::late(limit))
             }
-        }
+        })
     }
 
     async fn exchange(&mut self, ask: &Ask) -> std::io::Result<Tell> {
@@ -77,20 +137,26 @@ impl Slot {
     async fn died(&mut self, cause: &std::io::Error) -> Death {
         // A broken pipe is seen a moment before the process can be waited for.
         match tokio::time::timeout(Duration::from_secs(1), self.child.wait()).await {
-            Ok(Ok(status)) => describe(status),
+            Ok(Ok(status)) => {
+                let mut words = Vec::new();
+                if let Some(stderr) = self.child.stderr.take() {
+                    // What cannot be read was not said.
+                    let _ = stderr.take(LAST_WORDS).read_to_end(&mut words).await;
+                }
+                Death::found(status, &String::from_utf8_lossy(&words), self.memory)
+            }
             _ => {
                 let _ = self.child.kill().await;
-                Death::of("frame", format!("its answer could not be read: {cause}"))
+                Death::garbled(cause)
             }
         }
     }
-}
 
-fn describe(status: ExitStatus) -> Death {
-    use std::os::unix::process::ExitStatusExt;
-    match status.signal() {
-        Some(9) => Death::of("signal", "killed by signal 9 (out of memory, or from outside)".to_owned()),
-        Some(signal) => Death::of("signal", format!("crashed with signal {signal}")),
-        None => Death::of("exit", format!("ended with {status}")),
+    /// The most memory that it has held, in bytes; 0 where the system does not say.
+    fn peak_memory(&self) -> u64 {
+        let Some(process) = self.child.id() else { return 0 };
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
     }
 }
