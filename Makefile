@@ -3,9 +3,10 @@
 
 TOOLS := target/tools
 BUF := $(TOOLS)/bin/buf
+DENY := $(TOOLS)/bin/cargo-deny --locked check --hide-inclusion-graph
 
-.PHONY: test rust proto python go scenario dist
-test: rust proto python go scenario
+.PHONY: test rust deny proto python go scenario soak dist sbom advisories
+test: deny rust proto python go scenario
 
 rust:
 	cargo fmt --all --check
@@ -13,7 +14,11 @@ rust:
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked
 
-proto: $(BUF)
+# Licences, banned crates and sources of all of Cargo.lock, as deny.toml allows them; asks nobody outside.
+deny: $(TOOLS)/ready
+	$(DENY) bans licenses sources
+
+proto: $(TOOLS)/ready
 	cd proto && ../$(BUF) lint
 
 # The clients' tests drive the server that `cargo test` has built.
@@ -27,12 +32,26 @@ go: rust proto
 scenario: python go
 	cmp target/scenario/python.jsonl target/scenario/go.jsonl
 
-$(BUF):
-	python3 -m venv $(TOOLS)
-	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check buf-bin==1.75.0
+$(TOOLS)/ready: packaging/tools.sh
+	packaging/tools.sh $(TOOLS)
+	touch $@
+
+# The tests that are random or of many rounds, with their full counts: an hour or two.
+soak:
+	ASSAY_SOAK=1 cargo test --locked --release --test it -- --nocapture fuzz:: kills:: load:: escape:: access::
 
 # An archive and a Python wheel with the program in them, under target/dist; both are tried in a clean folder.
 dist:
 	cargo build --release --locked
 	packaging/dist.sh
+	python3 packaging/sbom.py target/dist/assay.cdx.json
 	packaging/try.sh
+
+# What the program is made of, in CycloneDX's JSON; the same tree gives the same bytes.
+sbom:
+	python3 packaging/sbom.py target/dist/assay.cdx.json
+
+# Known holes in what is used. Not part of the test: it fetches RustSec's git repository, and what it says changes while the
+# tree stands still.
+advisories: $(TOOLS)/ready
+	$(DENY) advisories

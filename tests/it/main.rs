@@ -30,6 +30,7 @@ mod report;
 mod reuse;
 mod server;
 mod service;
+mod soak;
 mod streams;
 mod suite_file;
 mod tables;
