@@ -11,6 +11,16 @@ use crate::error::{Error, Violation};
 /// The domain of error reasons.
 const DOMAIN: &str = "assay.v1";
 
+/// Limits that pass by waiting, and after how many seconds to try again.
+const PASSING: [(&str, u64); 6] = [
+    ("calls", 1),
+    ("streams", 5),
+    ("tenant_streams", 5),
+    ("queued_shards", 5),
+    ("tenant_queued_shards", 5),
+    ("tenant_running_jobs", 5),
+];
+
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let message = error.to_string();
@@ -24,9 +34,8 @@ impl From<Error> for Status {
                 let metadata =
                     HashMap::from([("limit".to_owned(), limit.clone()), ("value".to_owned(), value.to_string())]);
                 let mut details = reason("LIMIT", metadata);
-                // Only this one passes by waiting.
-                if limit == "queued_shards" {
-                    details.set_retry_info(Some(Duration::from_secs(5)));
+                if let Some((_, pause)) = PASSING.iter().find(|(name, _)| *name == limit) {
+                    details.set_retry_info(Some(Duration::from_secs(*pause)));
                 }
                 Self::with_error_details(Code::ResourceExhausted, message, details)
             }

@@ -1,5 +1,6 @@
 //! The service, on a socket or within this process. The only place where the command line meets the API's side.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::console;
 use crate::error::{Error, Result};
 use crate::lab::engines::{Engine, memory, sqlite};
 use crate::lab::slot::Wall;
-use crate::lab::{Lab, Limits, Pool};
+use crate::lab::{Lab, Limits, Pool, Quota, Quotas};
 use crate::telemetry::{self, RpcLayer, Telemetry};
 
 /// Where a service listens and keeps its state unless it is told.
@@ -52,6 +53,9 @@ pub(super) struct Config {
     /// Walls without which no model is run.
     require: Vec<Wall>,
     limits: Limits,
+    /// What every tenant may have, and what some may have instead.
+    quota: toml::Table,
+    tenant: BTreeMap<String, toml::Table>,
     pub(super) telemetry: telemetry::Settings,
 }
 
@@ -67,6 +71,19 @@ impl Config {
         Ok(config)
     }
 
+    /// A tenant's own quota says what differs from the usual one.
+    fn quotas(&self) -> Result<Quotas> {
+        let read = |field: String, table: toml::Table| -> Result<Quota> {
+            Quota::deserialize(table).map_err(|e| Error::invalid(field, e.to_string()))
+        };
+        let own = self.tenant.iter().map(|(tenant, differs)| {
+            let mut table = self.quota.clone();
+            table.extend(differs.clone());
+            Ok((tenant.clone(), read(format!("config.tenant.{tenant}"), table)?))
+        });
+        Ok(Quotas { own: own.collect::<Result<_>>()?, usual: read("config.quota".to_owned(), self.quota.clone())? })
+    }
+
     fn read(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else { return Ok(Self::default()) };
         let refuse = |e: &dyn std::fmt::Display| Error::invalid("config", format!("{}: {e}", path.display()));
@@ -76,7 +93,8 @@ impl Config {
 
 /// `assay serve`: until a signal ends it, with shards given back.
 pub(super) async fn serve(config: Config, telemetry: &Telemetry) -> Result<Ended> {
-    let lab = Lab::new(engine(config.engine.as_deref().unwrap_or(ENGINE))?, config.limits, &config.require);
+    let quotas = config.quotas()?;
+    let lab = Lab::new(engine(config.engine.as_deref().unwrap_or(ENGINE))?, config.limits, quotas, &config.require);
     for wall in lab.walls().await?.iter().filter(|wall| !wall.missing.is_empty()) {
         telemetry.say(&format!("slots run without {}: {}", wall.wall.name(), wall.missing));
     }
@@ -138,7 +156,7 @@ pub(super) struct Within {
 impl Within {
     /// Starts it; the channel is the only way in.
     pub(super) async fn start(slots: usize) -> Result<(Self, Channel)> {
-        let lab = Lab::new(memory::open()?, Limits::default(), &[]);
+        let lab = Lab::new(memory::open()?, Limits::default(), Quotas::default(), &[]);
         let routes = api::routes(&lab, slots).await?;
         let pool = Pool::start(&lab, slots);
         let (near, far) = tokio::io::duplex(PIPE);

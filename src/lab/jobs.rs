@@ -54,6 +54,7 @@ impl Lab {
 
     /// Writes a validated job and enqueues its shards.
     async fn begin(&self, tenant: &str, mut created: Created, request_id: &str) -> Result<Created> {
+        self.room_for_job(tenant, created.shards).await?;
         let pending = self.engine().queue.pending().await?;
         within("queued_shards", self.limits().queued_shards, pending + created.shards, "the number of queued shards")?;
         let mut id = names::fresh_id()?;
@@ -305,7 +306,7 @@ impl Lab {
             return self.complete(job).await;
         }
         let checks = u32::try_from(job.spec.checks.len()).map_err(|e| Error::internal("checks", e))?;
-        self.engine().queue.enqueue(&job.name, &missing, checks).await
+        self.engine().queue.enqueue(names::tenant(&job.name)?, &job.name, &missing, checks).await
     }
 
     /// Ends a job whose last line has come.

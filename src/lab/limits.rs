@@ -19,6 +19,10 @@ pub struct Limits {
     pub job_gates: u64,
     /// Shards of all jobs that wait or run.
     pub queued_shards: u64,
+    /// Calls that are answered at once, of all tenants; more are refused with a time to come back.
+    pub calls: u64,
+    /// Streams of results, artifacts and uploads at once, of all tenants.
+    pub streams: u64,
     /// Models parsed at once.
     pub inspections: u64,
     /// Time of an inspection, and of one shard.
@@ -52,6 +56,8 @@ impl Default for Limits {
             job_checks: 1000,
             job_gates: 1000,
             queued_shards: 1_000_000,
+            calls: 1024,
+            streams: 2048,
             inspections: 2,
             inspect_time: Duration::from_secs(120),
             shard_time: Duration::from_secs(600),
@@ -75,6 +81,8 @@ impl Limits {
             ("job_checks", self.job_checks),
             ("job_gates", self.job_gates),
             ("queued_shards", self.queued_shards),
+            ("calls", self.calls),
+            ("streams", self.streams),
             ("shard_seconds", self.shard_time.as_secs()),
             ("case_seconds", self.case_time.as_secs()),
             ("job_seconds", self.job_time.as_secs()),

@@ -9,6 +9,7 @@ mod models;
 mod names;
 mod pool;
 mod quarantine;
+mod quota;
 pub mod records;
 mod replay;
 mod results;
@@ -17,6 +18,7 @@ pub mod slot;
 mod suite_file;
 mod suites;
 mod trace;
+mod turns;
 
 pub use jobs::Created;
 pub use limits::Limits;
@@ -24,6 +26,7 @@ pub use meters::{CASE_DURATION, describe as describe_meters};
 pub use models::{ModelUpload, NewModel};
 pub use names::{LOCAL, artifact as artifact_name};
 pub use pool::Pool;
+pub use quota::{Quota, Quotas, StreamPlace};
 pub use replay::Replayed;
 pub use results::{Follow, Message, Progress};
 pub use suites::{NewSuite, SuiteUpload};
@@ -31,12 +34,15 @@ pub use trace::{Bridge, TraceContext};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, OnceCell, RwLock, Semaphore};
 
 use self::engines::{Engine, Record};
+use self::quota::Streams;
 use self::slot::{Slot, Slots, Standing, Wall};
+use self::turns::Turns;
 use crate::error::{Error, Result};
 
 /// One engine with the rules of models, suites and jobs on top. Cheap to clone.
@@ -46,6 +52,7 @@ pub struct Lab(Arc<Inner>);
 struct Inner {
     engine: Engine,
     limits: Limits,
+    quotas: Quotas,
     inspections: Semaphore,
     slots: Slots,
     /// Around every slot alike, once one was started to see.
@@ -57,19 +64,35 @@ struct Inner {
     blobs: RwLock<()>,
     /// How far jobs were when somebody last asked, by place in their logs: a log only grows.
     progress: Mutex<HashMap<String, (u64, Progress)>>,
+    turns: Mutex<Turns>,
+    streams: Streams,
     /// Jobs whose shards are under way here, to be told when they end early.
     stops: Mutex<HashMap<String, Arc<Notify>>>,
 }
 
 impl Lab {
     /// A laboratory on an engine, with the walls without which no slot starts.
-    pub fn new(engine: Engine, limits: Limits, require: &[Wall]) -> Self {
+    pub fn new(engine: Engine, limits: Limits, quotas: Quotas, require: &[Wall]) -> Self {
         let (scratch, memory) = (engine.blobs.scratch(), limits.slot_memory_bytes);
         let slots = Slots { scratch, memory, require: require.to_vec() };
         let inspections = Semaphore::new(usize::try_from(limits.inspections).unwrap_or(1).max(1));
         let (walls, spare, blobs) = (OnceCell::new(), Mutex::default(), RwLock::new(()));
         let (progress, stops) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { engine, limits, inspections, slots, walls, spare, blobs, progress, stops }))
+        let (turns, streams) = (Mutex::default(), Streams::default());
+        Self(Arc::new(Inner {
+            engine,
+            limits,
+            quotas,
+            inspections,
+            slots,
+            walls,
+            spare,
+            blobs,
+            progress,
+            turns,
+            streams,
+            stops,
+        }))
     }
 
     /// The engine's name, for people.
@@ -111,6 +134,15 @@ impl Lab {
 
     fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    /// Whose turn it is of those who wait, with the ticket for it.
+    fn turn_begins(&self, waiting: &[String], last: Option<&str>) -> Option<(String, u64)> {
+        self.0.turns.lock().unwrap_or_else(PoisonError::into_inner).begin(waiting, last, Instant::now())
+    }
+
+    fn turn_ends(&self, ticket: u64) {
+        self.0.turns.lock().unwrap_or_else(PoisonError::into_inner).end(ticket, Instant::now());
     }
 
     /// Tells the workers of a job that it has ended early.

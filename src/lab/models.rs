@@ -45,6 +45,7 @@ impl Lab {
             return Err(Error::invalid("header.size_bytes", "the model is empty; an ONNX file was expected"));
         }
         digest_field(&header.sha256)?;
+        self.room_for_model(tenant, header.size).await?;
         let staged = match header.resumable {
             true => self.engine().blobs.resume(&partial(tenant, &header.sha256, header.size)).await?,
             false => self.engine().blobs.stage().await?,

@@ -77,10 +77,12 @@ impl Worker {
     async fn serve(mut self) {
         while !*self.stopped.borrow() {
             let queue = self.lab.engine().queue.clone();
-            match queue.lease(self.lab.limits().lease_time, self.last.as_ref()).await {
-                Ok(Some(lease)) => {
+            match self.turn().await {
+                Ok(Some((lease, ticket))) => {
                     self.last = Some(lease.clone());
-                    if let Err(error) = self.work(&lease).await {
+                    let worked = self.work(&lease).await;
+                    self.lab.turn_ends(ticket);
+                    if let Err(error) = worked {
                         // The shard goes back without a mark against it: the fault is the engine's or this host's.
                         tracing::error!(%error, job = lease.job, shard = lease.shard, "a shard could not be worked on");
                         let _ = queue.nack(&lease, false).await;
@@ -94,6 +96,25 @@ impl Worker {
                 Err(error) => {
                     tracing::error!(%error, "the queue does not answer");
                     tokio::time::sleep(IDLE).await;
+                }
+            }
+        }
+    }
+
+    /// A shard of the tenant whose turn it is.
+    async fn turn(&self) -> Result<Option<(Lease, u64)>> {
+        let queue = &self.lab.engine().queue;
+        loop {
+            let (waiting, last) = (queue.tenants().await?, self.last.as_ref());
+            let tenant = last.map(|last| names::tenant(&last.job)).transpose()?;
+            let Some((tenant, ticket)) = self.lab.turn_begins(&waiting, tenant) else { return Ok(None) };
+            match queue.lease(self.lab.limits().lease_time, &tenant, last).await {
+                Ok(Some(lease)) => return Ok(Some((lease, ticket))),
+                // Another worker took it; whoever waits still is asked for again.
+                Ok(None) => self.lab.turn_ends(ticket),
+                Err(error) => {
+                    self.lab.turn_ends(ticket);
+                    return Err(error);
                 }
             }
         }

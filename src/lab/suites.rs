@@ -49,6 +49,7 @@ impl Lab {
         within("suite_cases", self.limits().suite_cases, header.case_count, "the number of cases")?;
         within("job_checks", self.limits().job_checks, header.checks.len() as u64, "the number of checks")?;
         within("job_gates", self.limits().job_gates, header.gates.len() as u64, "the number of gates")?;
+        self.room_for_suite(tenant, 0).await?;
         if !header.checks.is_empty() {
             CheckSpec::read_all(&header.checks).map_err(|e| e.under("header"))?;
         }
@@ -132,6 +133,7 @@ impl SuiteUpload {
         for piece in self.writer.finish()? {
             self.staged.write(piece?).await?;
         }
+        self.lab.room_for_suite(&self.tenant, self.staged.size()).await?;
         let _together = self.lab.0.blobs.read().await;
         let sha256 = self.staged.publish(None).await?;
         let NewSuite { display_name, checks, gates, .. } = self.header;

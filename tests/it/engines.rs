@@ -32,6 +32,7 @@ conformance!(
     records_are_listed_in_key_order_and_in_pages,
     shards_come_first_in_first_out_and_once,
     a_worker_stays_with_its_chunk_and_keeps_away_from_others,
+    tenants_have_queues_of_their_own,
     an_expired_lease_goes_to_another_and_the_first_holder_is_fenced_off,
     only_reported_failures_count,
     a_forgotten_job_has_no_shards_and_its_leases_are_void,
@@ -75,18 +76,18 @@ async fn records_are_listed_in_key_order_and_in_pages(engine: &Engine) {
 }
 
 async fn lease(engine: &Engine, ttl: Duration) -> Option<Lease> {
-    engine.queue.lease(ttl, None).await.unwrap()
+    engine.queue.lease(ttl, "t", None).await.unwrap()
 }
 
 async fn shards_come_first_in_first_out_and_once(engine: &Engine) {
-    engine.queue.enqueue("j", &[0, 1], 1).await.unwrap();
-    engine.queue.enqueue("j", &[1, 2], 1).await.unwrap();
+    engine.queue.enqueue("t", "j", &[0, 1], 1).await.unwrap();
+    engine.queue.enqueue("t", "j", &[1, 2], 1).await.unwrap();
     assert_eq!(engine.queue.pending().await.unwrap(), 3);
     for shard in 0..3 {
         let held = lease(engine, LONG).await.unwrap();
         assert_eq!((held.job.as_str(), held.shard, held.failures), ("j", shard, 0));
         // Enqueueing again leaves a leased shard with its holder.
-        engine.queue.enqueue("j", &[shard], 1).await.unwrap();
+        engine.queue.enqueue("t", "j", &[shard], 1).await.unwrap();
         if shard > 0 {
             assert!(engine.queue.ack(&held).await.unwrap());
             assert!(!engine.queue.ack(&held).await.unwrap());
@@ -98,8 +99,8 @@ async fn shards_come_first_in_first_out_and_once(engine: &Engine) {
 
 async fn a_worker_stays_with_its_chunk_and_keeps_away_from_others(engine: &Engine) {
     // Three chunks of three checks.
-    engine.queue.enqueue("j", &[0, 1, 2, 3, 4, 5, 6, 7, 8], 3).await.unwrap();
-    let next = async |last: Option<&Lease>| engine.queue.lease(LONG, last).await.unwrap().unwrap();
+    engine.queue.enqueue("t", "j", &[0, 1, 2, 3, 4, 5, 6, 7, 8], 3).await.unwrap();
+    let next = async |last: Option<&Lease>| engine.queue.lease(LONG, "t", last).await.unwrap().unwrap();
     let a = next(None).await;
     let b = next(None).await;
     assert_eq!((a.shard, a.chunk, b.shard, b.chunk), (0, 0, 3, 1));
@@ -116,8 +117,24 @@ async fn a_worker_stays_with_its_chunk_and_keeps_away_from_others(engine: &Engin
     assert_eq!(next(Some(&a)).await.shard, 5);
 }
 
+async fn tenants_have_queues_of_their_own(engine: &Engine) {
+    let queue = &engine.queue;
+    queue.enqueue("b", "j", &[0, 1], 1).await.unwrap();
+    queue.enqueue("a", "k", &[0], 1).await.unwrap();
+    assert_eq!(queue.tenants().await.unwrap(), ["a", "b"]);
+    assert_eq!(queue.lease(LONG, "c", None).await.unwrap(), None);
+    let held = queue.lease(SHORT, "a", None).await.unwrap().unwrap();
+    assert_eq!((held.job.as_str(), queue.lease(LONG, "a", None).await.unwrap()), ("k", None));
+    assert_eq!(queue.tenants().await.unwrap(), ["b"]);
+    // The shard that another tenant's worker had last is no reason to get one of its chunk.
+    let other = queue.lease(LONG, "b", Some(&held)).await.unwrap().unwrap();
+    assert_eq!((other.job.as_str(), other.shard), ("j", 0));
+    tokio::time::sleep(SHORT * 2).await;
+    assert_eq!(queue.tenants().await.unwrap(), ["a", "b"], "an expired lease is free again");
+}
+
 async fn an_expired_lease_goes_to_another_and_the_first_holder_is_fenced_off(engine: &Engine) {
-    engine.queue.enqueue("j", &[7], 1).await.unwrap();
+    engine.queue.enqueue("t", "j", &[7], 1).await.unwrap();
     let zombie = lease(engine, SHORT).await.unwrap();
     assert_eq!(lease(engine, LONG).await, None);
     assert!(engine.queue.extend(&zombie, SHORT * 4).await.unwrap());
@@ -134,7 +151,7 @@ async fn an_expired_lease_goes_to_another_and_the_first_holder_is_fenced_off(eng
 }
 
 async fn only_reported_failures_count(engine: &Engine) {
-    engine.queue.enqueue("j", &[0], 1).await.unwrap();
+    engine.queue.enqueue("t", "j", &[0], 1).await.unwrap();
     for (failed, expect) in [(false, 0), (true, 0), (true, 1), (false, 2)] {
         let held = lease(engine, LONG).await.unwrap();
         assert_eq!(held.failures, expect);
@@ -143,13 +160,13 @@ async fn only_reported_failures_count(engine: &Engine) {
 }
 
 async fn a_forgotten_job_has_no_shards_and_its_leases_are_void(engine: &Engine) {
-    engine.queue.enqueue("j", &[0, 1], 1).await.unwrap();
-    engine.queue.enqueue("k", &[0], 1).await.unwrap();
+    engine.queue.enqueue("t", "j", &[0, 1], 1).await.unwrap();
+    engine.queue.enqueue("t", "k", &[0], 1).await.unwrap();
     let held = lease(engine, LONG).await.unwrap();
     engine.queue.forget("j").await.unwrap();
     assert!(!engine.queue.ack(&held).await.unwrap());
     assert_eq!(lease(engine, LONG).await.unwrap().job, "k");
-    engine.queue.enqueue("j", &[0], 1).await.unwrap();
+    engine.queue.enqueue("t", "j", &[0], 1).await.unwrap();
     assert!(!engine.queue.ack(&held).await.unwrap() || lease(engine, LONG).await.is_none());
 }
 
@@ -208,7 +225,7 @@ async fn followers_are_woken_at_once(engine: &Engine) {
     let queue = engine.queue.clone();
     let worker = tokio::spawn(async move { queue.wait(LONG).await });
     tokio::time::sleep(SHORT).await;
-    engine.queue.enqueue("j", &[0], 1).await.unwrap();
+    engine.queue.enqueue("t", "j", &[0], 1).await.unwrap();
     worker.await.unwrap();
     assert!(begin.elapsed() < LONG / 4);
 }
@@ -291,7 +308,7 @@ async fn sqlite_keeps_everything_over_a_restart_and_frees_leases() {
     let digest = {
         let engine = sqlite::open(folder.path()).unwrap();
         engine.meta.put("a", b"1", Expect::Absent).await.unwrap();
-        engine.queue.enqueue("j", &[0, 1], 1).await.unwrap();
+        engine.queue.enqueue("t", "j", &[0, 1], 1).await.unwrap();
         lease(&engine, LONG).await.unwrap();
         // A worker that dies between its line and its acknowledgement.
         engine.log.append("j", 0, b"line").await.unwrap();

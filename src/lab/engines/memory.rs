@@ -47,6 +47,7 @@ struct State {
 }
 
 struct Waiting {
+    tenant: String,
     lease: Lease,
     until: Option<Instant>,
 }
@@ -84,24 +85,25 @@ impl State {
     }
 
     /// The place of a free shard, by the rules of [`Queue::lease`].
-    fn free(&self, now: Instant, last: Option<&Lease>) -> Option<u64> {
-        if let Some(own) = last.and_then(|last| self.free_beside(now, last)) {
+    fn free(&self, now: Instant, tenant: &str, last: Option<&Lease>) -> Option<u64> {
+        if let Some(own) = last.and_then(|last| self.free_beside(now, tenant, last)) {
             return Some(own);
         }
         let held = self.leased.iter().filter_map(|place| self.shards.get(place)).filter(|w| !w.is_free(now));
         let busy: BTreeSet<_> = held.map(Waiting::chunk).collect();
-        let mut free = self.shards.iter().filter(|(_, w)| w.is_free(now));
+        let mut free = self.shards.iter().filter(|(_, w)| w.tenant == tenant && w.is_free(now));
         let apart = free.clone().find(|(_, w)| !busy.contains(&w.chunk()));
         apart.or_else(|| free.next()).map(|(place, _)| *place)
     }
 
     /// The first free shard of the chunk that `last` is of; these are neighbours.
-    fn free_beside(&self, now: Instant, last: &Lease) -> Option<u64> {
+    fn free_beside(&self, now: Instant, tenant: &str, last: &Lease) -> Option<u64> {
         let places = self.places.get(&last.job)?;
         let of = |place: &&u64| self.shards.get(place).is_some_and(|w| w.lease.chunk == last.chunk);
         let before = places.range(..last.shard).rev().map(|(_, place)| place).take_while(of);
         let behind = places.range(last.shard..).map(|(_, place)| place).take_while(of);
-        before.chain(behind).filter(|place| self.shards.get(place).is_some_and(|w| w.is_free(now))).min().copied()
+        let free = |place: &&u64| self.shards.get(place).is_some_and(|w| w.tenant == tenant && w.is_free(now));
+        before.chain(behind).filter(free).min().copied()
     }
 
     /// The place of a shard whose lease is still this one.
@@ -152,7 +154,7 @@ impl Meta for Memory {
 
 #[async_trait]
 impl Queue for Memory {
-    async fn enqueue(&self, job: &str, shards: &[u32], checks: u32) -> Result<()> {
+    async fn enqueue(&self, tenant: &str, job: &str, shards: &[u32], checks: u32) -> Result<()> {
         let mut state = self.state();
         for &shard in shards {
             if state.places.get(job).is_some_and(|places| places.contains_key(&shard)) {
@@ -163,17 +165,23 @@ impl Queue for Memory {
             state.places.entry(job.to_owned()).or_default().insert(shard, place);
             let chunk = shard / checks.max(1);
             let lease = Lease { job: job.to_owned(), shard, chunk, failures: 0, token: 0 };
-            state.shards.insert(place, Waiting { lease, until: None });
+            state.shards.insert(place, Waiting { tenant: tenant.to_owned(), lease, until: None });
         }
         drop(state);
         self.freed.notify_waiters();
         Ok(())
     }
 
-    async fn lease(&self, ttl: Duration, last: Option<&Lease>) -> Result<Option<Lease>> {
+    async fn tenants(&self) -> Result<Vec<String>> {
+        let (state, now) = (self.state(), Instant::now());
+        let free = state.shards.values().filter(|w| w.is_free(now)).map(|w| w.tenant.clone());
+        Ok(free.collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
+    async fn lease(&self, ttl: Duration, tenant: &str, last: Option<&Lease>) -> Result<Option<Lease>> {
         let now = Instant::now();
         let mut state = self.state();
-        let Some(place) = state.free(now, last) else { return Ok(None) };
+        let Some(place) = state.free(now, tenant, last) else { return Ok(None) };
         state.leased.insert(place);
         Ok(state.shards.get_mut(&place).map(|waiting| {
             waiting.until = Some(now + ttl);

@@ -72,16 +72,18 @@ pub struct Lease {
     pub token: u64,
 }
 
-/// Shards that wait for a worker, first in first out.
+/// Shards that wait for a worker, by tenant, first in first out.
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Adds shards; one that is there already (queued or leased) is kept as it is. Each `checks` neighbours are a chunk.
-    async fn enqueue(&self, job: &str, shards: &[u32], checks: u32) -> Result<()>;
-    /// A shard that is free: never leased, given back, or with an expired lease.
+    async fn enqueue(&self, tenant: &str, job: &str, shards: &[u32], checks: u32) -> Result<()>;
+    /// Tenants with a free shard.
+    async fn tenants(&self) -> Result<Vec<String>>;
+    /// A tenant's shard that is free: never leased, given back, or with an expired lease.
     ///
     /// The first one of the chunk of `last`, since who held that has the chunk's cases at hand; else the first one of a
     /// chunk that nobody works on; else the first one. An engine may know the last of the three rules only.
-    async fn lease(&self, ttl: Duration, last: Option<&Lease>) -> Result<Option<Lease>>;
+    async fn lease(&self, ttl: Duration, tenant: &str, last: Option<&Lease>) -> Result<Option<Lease>>;
     /// Whether the lease was still held and now lasts `ttl` from now.
     async fn extend(&self, lease: &Lease, ttl: Duration) -> Result<bool>;
     /// Removes the shard for good; false if the lease is no longer held.

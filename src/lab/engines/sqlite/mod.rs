@@ -148,28 +148,43 @@ impl Sqlite {
 /// Leases a free shard by the three rules of [`Queue::lease`].
 const TAKE: &str = "
 UPDATE shard SET until = ?2, token = token + 1 WHERE place = coalesce(
-    (SELECT place FROM shard WHERE job = ?3 AND chunk = ?4 AND until <= ?1 ORDER BY place LIMIT 1),
-    (SELECT place FROM shard AS free WHERE until <= ?1 AND NOT EXISTS (
+    (SELECT place FROM shard WHERE tenant = ?5 AND job = ?3 AND chunk = ?4 AND until <= ?1 ORDER BY place LIMIT 1),
+    (SELECT place FROM shard AS free WHERE tenant = ?5 AND until <= ?1 AND NOT EXISTS (
         SELECT 1 FROM shard AS held WHERE held.job = free.job AND held.chunk = free.chunk AND held.until > ?1
     ) ORDER BY place LIMIT 1),
-    (SELECT place FROM shard WHERE until <= ?1 ORDER BY place LIMIT 1)
+    (SELECT place FROM shard WHERE tenant = ?5 AND until <= ?1 ORDER BY place LIMIT 1)
 ) RETURNING job, shard, chunk, failures, token";
+
+/// Tenants with a free shard. It steps from tenant to tenant along the index, however many shards each has.
+const TENANTS: &str = "
+WITH RECURSIVE known (tenant) AS (
+    SELECT min(tenant) FROM shard
+    UNION ALL SELECT (SELECT min(tenant) FROM shard WHERE tenant > known.tenant) FROM known WHERE tenant IS NOT NULL
+) SELECT tenant FROM known WHERE EXISTS (SELECT 1 FROM shard WHERE shard.tenant = known.tenant AND until <= ?1)";
 
 #[async_trait]
 impl Queue for Sqlite {
-    async fn enqueue(&self, job: &str, shards: &[u32], checks: u32) -> Result<()> {
-        let (job, shards) = (job.to_owned(), shards.to_vec());
+    async fn enqueue(&self, tenant: &str, job: &str, shards: &[u32], checks: u32) -> Result<()> {
+        let (tenant, job, shards) = (tenant.to_owned(), job.to_owned(), shards.to_vec());
         let write = move |c: &Connection| {
-            let mut insert = c.prepare_cached("INSERT OR IGNORE INTO shard (job, shard, chunk) VALUES (?1, ?2, ?3)")?;
-            shards.iter().try_for_each(|shard| insert.execute(params![job, shard, shard / checks.max(1)]).map(drop))
+            let insert = "INSERT OR IGNORE INTO shard (tenant, job, shard, chunk) VALUES (?1, ?2, ?3, ?4)";
+            let mut insert = c.prepare_cached(insert)?;
+            let chunk = |shard: &u32| shard / checks.max(1);
+            shards.iter().try_for_each(|shard| insert.execute(params![tenant, job, shard, chunk(shard)]).map(drop))
         };
         self.store.write(write).await?;
         self.freed.notify_waiters();
         Ok(())
     }
 
-    async fn lease(&self, ttl: Duration, last: Option<&Lease>) -> Result<Option<Lease>> {
-        let (now, until) = (self.now(), self.until(ttl));
+    async fn tenants(&self) -> Result<Vec<String>> {
+        let now = self.now();
+        let read = move |c: &Connection| c.prepare_cached(TENANTS)?.query_map([now], |row| row.get(0))?.collect();
+        self.store.read(read).await
+    }
+
+    async fn lease(&self, ttl: Duration, tenant: &str, last: Option<&Lease>) -> Result<Option<Lease>> {
+        let (now, until, tenant) = (self.now(), self.until(ttl), tenant.to_owned());
         let last = last.map(|lease| (lease.job.clone(), lease.chunk));
         let write = move |c: &Connection| {
             let (job, chunk) = last.unzip();
@@ -177,7 +192,7 @@ impl Queue for Sqlite {
                 let [shard, chunk, failures] = [r.get(1)?, r.get(2)?, r.get(3)?];
                 Ok(Lease { job: r.get(0)?, shard, chunk, failures, token: r.get(4)? })
             };
-            c.prepare_cached(TAKE)?.query_row(params![now, until, job, chunk], lease).optional()
+            c.prepare_cached(TAKE)?.query_row(params![now, until, job, chunk, tenant], lease).optional()
         };
         self.store.write(write).await
     }

@@ -6,7 +6,8 @@ use super::failed;
 use crate::error::{Error, Result};
 
 /// Step `i` leads from version `i` to `i + 1`. Steps are only ever added.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
 CREATE TABLE meta (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE revision (only INTEGER PRIMARY KEY CHECK (only = 1), last INTEGER NOT NULL);
 INSERT INTO revision VALUES (1, 0);
@@ -29,7 +30,13 @@ CREATE TABLE log (
     PRIMARY KEY (job, sequence),
     UNIQUE (job, key)
 ) WITHOUT ROWID;
-"];
+",
+    "
+ALTER TABLE shard ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
+UPDATE shard SET tenant = substr(job, 9, instr(substr(job, 9), '/') - 1) WHERE job LIKE 'tenants/%';
+CREATE INDEX shard_tenant ON shard (tenant, place);
+",
+];
 
 /// The newest version.
 pub(super) fn newest() -> usize {
