@@ -7,8 +7,11 @@ mod audits;
 mod baseline;
 mod client;
 mod compare;
+mod connection;
 mod demo;
 mod doctor;
+mod exposure;
+mod headers;
 mod html;
 mod junit;
 mod manage;
@@ -24,7 +27,7 @@ mod schema;
 mod serve;
 mod sheet;
 mod suite;
-mod trace;
+mod token;
 
 use std::process::ExitCode;
 
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
     }
     end_with_the_reader();
     let args = Args::parse();
+    args.connection.keep();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return report(&Error::internal("starting", e)),
@@ -84,6 +88,8 @@ fn report(error: &Error) -> ExitCode {
     let wrong = matches!(
         error,
         Error::Invalid(_)
+            | Error::Unauthenticated(_)
+            | Error::Denied(_)
             | Error::NotFound(_)
             | Error::AlreadyExists(_)
             | Error::Precondition(_)
@@ -116,6 +122,7 @@ async fn dispatch(command: Command) -> Result<Ended> {
         Command::Suite(args) => manage::suite(args).await,
         Command::Job(args) => manage::job(args).await,
         Command::Doctor(args) => doctor::doctor(&args).await,
+        Command::Token(args) => token::token(args),
         Command::Completions { shell } => completions(shell),
     };
     telemetry.stop().await;

@@ -13,7 +13,9 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::Ended;
 use super::args::Serve;
-use crate::api;
+use super::exposure;
+use crate::api::identity::{self, Access};
+use crate::api::{self, tls};
 use crate::console;
 use crate::error::{Error, Result};
 use crate::lab::engines::{Engine, memory, sqlite};
@@ -49,6 +51,8 @@ pub(super) struct Config {
     engine: Option<String>,
     slots: Option<usize>,
     limits: Limits,
+    tls: Option<tls::Settings>,
+    auth: identity::Settings,
     pub(super) telemetry: telemetry::Settings,
 }
 
@@ -61,7 +65,21 @@ impl Config {
         config.engine = args.engine.clone().or(config.engine);
         config.slots = args.slots.or(config.slots);
         config.telemetry.log_format = args.log_format.unwrap_or(config.telemetry.log_format);
+        config.check(args.insecure)?;
         Ok(config)
+    }
+
+    fn check(&self, insecure: bool) -> Result<()> {
+        let authority = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        if authority == self.auth.client.is_empty() {
+            let message = "each needs the other: tls.client_ca says whom to believe, [[auth.client]] who is who";
+            return Err(Error::invalid(if authority { "tls.client_ca" } else { "auth.client" }, message));
+        }
+        if insecure {
+            return Ok(());
+        }
+        exposure::check_service(self.listen.unwrap_or(LISTEN), self.auth.is_on(), self.tls.is_some())?;
+        self.console.map_or(Ok(()), exposure::check_console)
     }
 
     fn read(path: Option<&Path>) -> Result<Self> {
@@ -75,6 +93,7 @@ impl Config {
 pub(super) async fn serve(config: Config, telemetry: &Telemetry) -> Result<Ended> {
     let lab = Lab::new(engine(config.engine.as_deref().unwrap_or(ENGINE))?, config.limits);
     let slots = slots(config.slots);
+    let (acceptor, access) = (config.tls.map(tls::Acceptor::new).transpose()?, Access::new(config.auth).await?);
     let (listener, address) = listen("listen", config.listen.unwrap_or(LISTEN)).await?;
     // Before the pool starts, so that nothing goes uncounted.
     if let Some(address) = config.console {
@@ -88,14 +107,20 @@ pub(super) async fn serve(config: Config, telemetry: &Telemetry) -> Result<Ended
     let routes = api::routes(&lab, slots).await?;
     let pool = Pool::start(&lab, slots);
     telemetry.say(&format!("listening on {address}"));
-    // Without TCP_NODELAY small messages wait for one another's acknowledgements.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let (closing, closed) = tokio::sync::oneshot::channel::<()>();
-    let server = api::server().layer(RpcLayer::new(api::methods()?)).add_routes(routes);
-    let server = tokio::spawn(server.serve_with_incoming_shutdown(incoming, async {
+    let server = api::server().layer(RpcLayer::new(api::methods()?)).layer(access).add_routes(routes);
+    let closed = async {
         // An error means that the sender is gone, which is the same.
         let _ = closed.await;
-    }));
+    };
+    let server = match acceptor {
+        Some(acceptor) => tokio::spawn(server.serve_with_incoming_shutdown(acceptor.incoming(listener), closed)),
+        None => {
+            // Without TCP_NODELAY small messages wait for one another's acknowledgements.
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            tokio::spawn(server.serve_with_incoming_shutdown(incoming, closed))
+        }
+    };
     interrupted().await?;
     telemetry.say("stopping");
     pool.stop().await;
@@ -137,7 +162,8 @@ impl Within {
         let pool = Pool::start(&lab, slots);
         let (near, far) = tokio::io::duplex(PIPE);
         let incoming = tokio_stream::once(Ok::<_, std::io::Error>(far));
-        let server = api::server().layer(RpcLayer::new(api::methods()?)).add_routes(routes);
+        let access = Access::new(identity::Settings::default()).await?;
+        let server = api::server().layer(RpcLayer::new(api::methods()?)).layer(access).add_routes(routes);
         let server = tokio::spawn(async move {
             if let Err(error) = server.serve_with_incoming(incoming).await {
                 tracing::error!(%error, "the service within this process ended");
