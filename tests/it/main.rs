@@ -3,6 +3,7 @@
 // A failed unwrap is a failed test; the lint knows test functions but not their helpers.
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod attacks;
 mod audits;
 mod cli;
@@ -34,6 +35,7 @@ mod tables;
 mod tags;
 mod telemetry;
 mod tidy;
+mod tls;
 mod tree_shap;
 mod upload;
 mod zoo;

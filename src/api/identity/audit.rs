@@ -202,7 +202,8 @@ mod tests {
     #[test]
     fn a_name_is_found_where_there_is_one() {
         let name = "tenants/local/jobs/7".to_owned();
-        let job = pb::Job { name: name.clone(), error: "x".repeat(2 * PEEK), ..pb::Job::default() };
+        let spec = Some(pb::JobSpec { suite: "x".repeat(2 * PEEK), ..pb::JobSpec::default() });
+        let job = pb::Job { name: name.clone(), spec, ..pb::Job::default() };
         assert_eq!(peek(&job).name().as_ref(), Some(&name));
         assert_eq!(peek(&pb::CancelJobRequest { name: name.clone() }).name(), Some(name));
         assert_eq!(peek(&pb::DeleteJobRequest { name: "x".repeat(2 * PEEK) }).name(), None);

@@ -1,19 +1,17 @@
 //! The keys of an issuer, from a file or a URL, read anew as they change.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use http::Uri;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
+use super::source::{FIELD, Source};
 use crate::error::{Error, Result};
 
 /// A set of keys is read at least so often.
@@ -22,12 +20,6 @@ const PERIOD: Duration = Duration::from_secs(600);
 /// A key that nobody knows has the set read anew, but no more often than this: whoever makes up names of keys must not
 /// have this service call the issuer's.
 const PAUSE: Duration = Duration::from_secs(60);
-
-/// What an issuer may take to answer, and how much it may say.
-const PATIENCE: Duration = Duration::from_secs(5);
-const BYTES_MAX: u64 = 1 << 20;
-
-const FIELD: &str = "auth.jwt.jwks";
 
 /// A key, and the algorithms that it may be used with.
 pub(super) struct Key {
@@ -43,7 +35,7 @@ pub(super) struct Keys {
     algorithms: Vec<Algorithm>,
     set: RwLock<Set>,
     /// When the set was last read, well or not. Whoever reads it holds this.
-    read: Mutex<Instant>,
+    last: Mutex<Instant>,
 }
 
 impl Keys {
@@ -51,14 +43,14 @@ impl Keys {
     /// starting, and its tokens are refused until it is back.
     pub(super) async fn new(jwks: &str, algorithms: Vec<Algorithm>) -> Result<Arc<Self>> {
         let source = Source::new(jwks)?;
-        let set = match (source.read(&algorithms).await, &source) {
+        let set = match (read(&source, &algorithms).await, &source) {
             (Err(error), Source::Url(_)) => {
                 tracing::error!(%error, "the issuer's keys cannot be read; its tokens are refused until they can");
                 Set::new()
             }
             (set, _) => set?,
         };
-        let keys = Arc::new(Self { source, algorithms, set: RwLock::new(set), read: Mutex::new(Instant::now()) });
+        let keys = Arc::new(Self { source, algorithms, set: RwLock::new(set), last: Mutex::new(Instant::now()) });
         let kept = Arc::downgrade(&keys);
         tokio::spawn(async move {
             loop {
@@ -85,71 +77,20 @@ impl Keys {
 
     /// Reads the set anew, unless that was done within `pause`. If it fails, the keys stay what they were.
     async fn renew(&self, pause: Duration) {
-        let mut read = self.read.lock().await;
-        if read.elapsed() < pause {
+        let mut last = self.last.lock().await;
+        if last.elapsed() < pause {
             return;
         }
-        *read = Instant::now();
-        match self.source.read(&self.algorithms).await {
+        *last = Instant::now();
+        match read(&self.source, &self.algorithms).await {
             Ok(set) => *self.set.write().unwrap_or_else(PoisonError::into_inner) = set,
             Err(error) => tracing::error!(%error, "the issuer's keys cannot be read anew; those before stay"),
         }
     }
 }
 
-/// Where the keys are.
-#[derive(Clone)]
-enum Source {
-    File(PathBuf),
-    Url(String),
-}
-
-impl Source {
-    fn new(jwks: &str) -> Result<Self> {
-        if !jwks.contains("://") {
-            return Ok(Self::File(jwks.into()));
-        }
-        let uri: Uri = jwks.parse().map_err(|e| Error::invalid(FIELD, format!("{jwks}: {e}")))?;
-        let safe = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => uri.host().is_some_and(is_loopback),
-            _ => false,
-        };
-        if !safe {
-            let message = format!(
-                "`{jwks}` was found, a file or https:// was expected: whoever can change keys on their way can sign tokens"
-            );
-            return Err(Error::invalid(FIELD, message));
-        }
-        Ok(Self::Url(jwks.to_owned()))
-    }
-
-    async fn read(&self, algorithms: &[Algorithm]) -> Result<Set> {
-        let source = self.clone();
-        let bytes = tokio::task::spawn_blocking(move || match source {
-            Self::File(path) => {
-                std::fs::read(&path).map_err(|e| Error::invalid(FIELD, format!("{}: {e}", path.display())))
-            }
-            Self::Url(url) => download(&url).map_err(|e| Error::Unavailable(format!("{FIELD}: {url}: {e}"))),
-        });
-        parse(&bytes.await.map_err(|e| Error::internal("reading keys", e))??, algorithms)
-    }
-}
-
-/// Whether a URL's host is this machine.
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|ip| ip.to_canonical().is_loopback())
-}
-
-/// A redirect could lead anywhere, so none is followed.
-fn download(url: &str) -> std::result::Result<Vec<u8>, ureq::Error> {
-    let roots = rustls_native_certs::load_native_certs().certs;
-    let roots: Vec<_> = roots.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
-    let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots)).build();
-    let config = ureq::Agent::config_builder().tls_config(tls).timeout_global(Some(PATIENCE)).max_redirects(0);
-    let mut answer = config.build().new_agent().get(url).call()?;
-    answer.body_mut().with_config().limit(BYTES_MAX).read_to_vec()
+async fn read(source: &Source, algorithms: &[Algorithm]) -> Result<Set> {
+    parse(&source.read().await?, algorithms)
 }
 
 /// The keys of a set that may verify one of the algorithms. What else a set holds is no business of this service.
@@ -195,18 +136,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_come_from_files_and_from_where_nobody_can_change_them() {
-        for sound in ["keys.json", "https://issuer.example/keys", "http://127.0.0.1:80/keys", "http://[::1]/keys"] {
-            assert!(Source::new(sound).is_ok(), "{sound}");
-        }
-        for wrong in
-            ["http://issuer.example/keys", "http://127.0.0.1.example/keys", "ftp://issuer.example/", "https://"]
-        {
-            assert!(Source::new(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
     fn a_key_is_for_the_algorithms_of_its_kind() {
         let x = "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU";
         let set = json!({"keys": [
@@ -225,5 +154,28 @@ mod tests {
         names.sort_by_key(|(kid, _)| kid.to_owned());
         assert_eq!(names, [("curve", vec![Algorithm::ES256]), ("edwards", vec![Algorithm::EdDSA])]);
         assert!(parse(b"{\"keys\": []}", &all).is_err() && parse(b"<html>", &all).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_set_is_read_anew_and_stays_while_it_cannot_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        let write = |kid: &str| {
+            let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+            let set = json!({"keys": [{"kid": kid, "kty": "OKP", "crv": "Ed25519", "x": x}]});
+            std::fs::write(&path, set.to_string()).unwrap();
+        };
+        write("old");
+        let keys = Keys::new(path.to_str().unwrap(), vec![Algorithm::EdDSA]).await.unwrap();
+        write("new");
+        // The set has only just been read.
+        assert!(keys.find("old").await.is_some() && keys.find("new").await.is_none());
+        keys.renew(Duration::ZERO).await;
+        assert!(keys.find("old").await.is_none() && keys.find("new").await.is_some());
+        std::fs::write(&path, "{").unwrap();
+        keys.renew(Duration::ZERO).await;
+        assert!(keys.find("new").await.is_some());
+        assert!(Keys::new(path.to_str().unwrap(), vec![Algorithm::EdDSA]).await.is_err());
+        assert!(Keys::new("http://127.0.0.1:9/keys", vec![Algorithm::EdDSA]).await.is_ok());
     }
 }

@@ -11,11 +11,12 @@ mod jwks;
 mod jwt;
 mod roles;
 mod settings;
+mod source;
 mod tokens;
 
 pub use access::Access;
-pub(crate) use jwks::is_loopback;
 pub use settings::{Client, Jwt, Settings, Token};
+pub(crate) use source::is_loopback;
 pub use tokens::{Digest, Expiry, fresh};
 
 use std::fmt;

@@ -3,7 +3,7 @@
 use super::Role;
 
 /// Methods that anybody may call: a balancer asks without credentials.
-const OPEN: &[&str] = &["grpc.health.v1.Health/Check", "grpc.health.v1.Health/List", "grpc.health.v1.Health/Watch"];
+const OPEN: &[&str] = &["grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch"];
 
 /// Methods that only look.
 const READER: &[&str] = &[

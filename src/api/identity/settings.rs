@@ -46,7 +46,7 @@ pub struct Token {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Jwt {
-    /// A file or a URL with the issuer's keys, by RFC 7517.
+    /// A file or a URL with the issuer's keys, by RFC 7517; each needs a `kid`, by which tokens name it.
     pub jwks: String,
     /// What the claim `iss` must say.
     pub issuer: String,
