@@ -34,6 +34,7 @@ mod suite_file;
 mod tables;
 mod tags;
 mod telemetry;
+mod tenants;
 mod tidy;
 mod tls;
 mod tree_shap;

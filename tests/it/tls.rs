@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
 
-use crate::access::{said, tokens};
 use crate::cli::stderr;
 use crate::server::Server;
+use crate::tenants::{call, said, tokens};
 
 /// Longer than a server goes without looking at its files.
 const CHANGE: Duration = Duration::from_millis(2500);
@@ -63,7 +63,7 @@ fn certificates_change_while_the_server_runs() {
     assert!(stderr(&untrusted).contains("invalid peer certificate"), "{}", stderr(&untrusted));
     let nobody = list(&server, &at("old.pem"), None, &[]);
     assert!(stderr(&nobody).contains("no credentials"), "{}", stderr(&nobody));
-    let plain = crate::access::call(&format!("http://{}", server.address), "reader", &["model", "list"]);
+    let plain = call(&format!("http://{}", server.address), "reader", &["model", "list"]);
     assert_eq!(plain.status.code(), Some(3));
     // Those who connect and say nothing hold nobody up.
     let _silent: Vec<_> = (0..50).map(|_| TcpStream::connect(&server.address).unwrap()).collect();

@@ -100,6 +100,11 @@ fn algorithms(names: &[String]) -> Result<Vec<Algorithm>> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -111,5 +116,63 @@ mod tests {
             assert!(error.starts_with("auth.jwt.algorithms[1]: ") && !error.contains(", HS"), "{error}");
         }
         assert!(parse(&[]).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_token_is_taken_for_what_all_of_its_claims_say() {
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        let key =
+            json!({"kid": "1", "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(pair.public_key_raw())});
+        std::fs::write(&path, json!({"keys": [key]}).to_string()).unwrap();
+        let settings = settings::Jwt {
+            jwks: path.display().to_string(),
+            issuer: "issuer".to_owned(),
+            audience: "assay".to_owned(),
+            algorithms: vec!["EdDSA".to_owned()],
+            tenant_claim: "team".to_owned(),
+            role_claim: "roles".to_owned(),
+        };
+        let jwt = Jwt::new(settings).await.unwrap();
+        let now = get_current_timestamp();
+        let find = async |changed: Value, kid: Option<&str>| {
+            let mut claims = json!({"sub": "ada", "iss": "issuer", "aud": ["assay", "other"], "exp": now + 600,
+                                    "team": "vision", "roles": ["auditor", "reader", "runner"]});
+            let (all, changed) = (claims.as_object_mut().unwrap(), changed.as_object().unwrap().clone());
+            all.extend(changed);
+            all.retain(|_, value| !value.is_null());
+            let header = Header { kid: kid.map(str::to_owned), ..Header::new(Algorithm::EdDSA) };
+            let key = EncodingKey::from_ed_der(pair.serialized_der());
+            jwt.find(&encode(&header, &claims, &key).unwrap()).await
+        };
+        let ada = |role| Some(Identity { name: "ada".to_owned(), tenant: "vision".parse().unwrap(), role });
+        assert_eq!(find(json!({}), Some("1")).await.unwrap(), ada(Role::Runner));
+        assert_eq!(find(json!({"roles": "admin", "nbf": now - 9}), Some("1")).await.unwrap(), ada(Role::Admin));
+        for unsound in [
+            json!({"exp": null}),
+            json!({"exp": now - 60}),
+            json!({"exp": "soon"}),
+            json!({"nbf": now + 60}),
+            json!({"iss": null}),
+            json!({"iss": "another"}),
+            json!({"aud": null}),
+            json!({"aud": ["other"]}),
+            json!({"sub": null}),
+        ] {
+            assert_eq!(find(unsound.clone(), Some("1")).await.unwrap(), None, "{unsound}");
+        }
+        for kid in [None, Some("2"), Some("")] {
+            assert_eq!(find(json!({}), kid).await.unwrap(), None, "{kid:?}");
+        }
+        for lacking in
+            [json!({"team": null}), json!({"team": "a/b"}), json!({"roles": null}), json!({"roles": ["root"]})]
+        {
+            let denied = find(lacking.clone(), Some("1")).await;
+            assert!(matches!(denied, Err(Error::Denied(_))), "{lacking}");
+        }
+        for junk in ["", ".", "..", "...", "a.b.c", "e30.e30.e30", "ey.\u{e4}.\0"] {
+            assert_eq!(jwt.find(junk).await.unwrap(), None, "{junk}");
+        }
     }
 }
