@@ -99,26 +99,18 @@ impl Gate {
     async fn admit(&self, request: &mut Request<Body>) -> Result<Option<Shared>> {
         let method = request.uri().path().trim_start_matches('/');
         let Some(needed) = roles::needed(method) else { return Ok(None) };
-        let mut record = Record::new(&self.audit, method, peer(request.extensions()));
-        let identity = match self.identify(request.headers(), request.extensions()).await {
-            Ok(identity) => identity,
-            Err(error) => {
-                record.refused(code(&error));
-                return Err(error);
-            }
-        };
-        record.by(&identity);
+        let peer = peer(request.extensions());
+        let record = |identity: Option<&Identity>| Record::new(&self.audit, method, peer, identity.cloned());
+        let identity = self.identify(request.headers(), request.extensions()).await;
+        let identity = identity.inspect_err(|error| record(None).refused(code(error)))?;
         if identity.role < needed {
-            record.refused(Code::PermissionDenied);
+            record(Some(&identity)).refused(Code::PermissionDenied);
             let Identity { name, role, .. } = identity;
             return Err(Error::Denied(format!("this needs the role {needed}; `{name}` has {role}")));
         }
+        let record = (needed > Role::Reader).then(|| Shared::new(record(Some(&identity))));
         request.extensions_mut().insert(identity);
-        if needed == Role::Reader {
-            record.forget();
-            return Ok(None);
-        }
-        Ok(Some(Shared::new(record)))
+        Ok(record)
     }
 
     /// Who calls, by a token if there is one, otherwise by a certificate. A token that is not sound is not made up for by a

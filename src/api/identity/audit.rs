@@ -68,10 +68,10 @@ struct Line<'a> {
 
 /// A call that is written down once its request and its answer are gone.
 pub(super) struct Record {
-    /// Nothing once there is nothing to write down.
-    audit: Option<Arc<Audit>>,
+    audit: Arc<Audit>,
     method: String,
     peer: Option<SocketAddr>,
+    /// Nobody's, if that is why it was refused.
     identity: Option<Identity>,
     asked: Peek,
     answered: Peek,
@@ -79,20 +79,10 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(audit: &Arc<Audit>, method: &str, peer: Option<SocketAddr>) -> Self {
-        let (audit, method) = (Some(audit.clone()), method.to_owned());
+    pub(super) fn new(audit: &Arc<Audit>, method: &str, peer: Option<SocketAddr>, identity: Option<Identity>) -> Self {
+        let (audit, method) = (audit.clone(), method.to_owned());
         let (asked, answered) = (Peek::default(), Peek::default());
-        Self { audit, method, peer, identity: None, asked, answered, code: None }
-    }
-
-    /// Whose call it is.
-    pub(super) fn by(&mut self, identity: &Identity) {
-        self.identity = Some(identity.clone());
-    }
-
-    /// The call only looks.
-    pub(super) fn forget(mut self) {
-        self.audit = None;
+        Self { audit, method, peer, identity, asked, answered, code: None }
     }
 
     /// The call was refused; nothing more is to come.
@@ -107,9 +97,8 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let Some(audit) = self.audit.take() else { return };
         let identity = self.identity.as_ref();
-        audit.write(&Line {
+        self.audit.write(&Line {
             time: Timestamp::from(SystemTime::now()).to_string(),
             name: identity.map(|i| i.name.as_str()),
             tenant: identity.map(|i| &*i.tenant),
@@ -220,10 +209,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
         let audit = Arc::new(Audit::new(Some(&path)).unwrap());
-        let mut record = Record::new(&audit, "a\n\"b\u{1b}[31m", None);
-        record.by(&Identity { name: "c\nd".to_owned(), ..Identity::anyone() });
-        drop(record);
-        Record::new(&audit, "e", Some(([127, 0, 0, 1], 9).into())).refused(Code::Unauthenticated);
+        let identity = Identity { name: "c\nd".to_owned(), ..Identity::anyone() };
+        drop(Record::new(&audit, "a\n\"b\u{1b}[31m", None, Some(identity)));
+        Record::new(&audit, "e", Some(([127, 0, 0, 1], 9).into()), None).refused(Code::Unauthenticated);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let text = std::fs::read_to_string(path).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -29,6 +29,10 @@ impl Clients {
     /// Whose certificate this is. One with names of several identities is nobody's: which of them calls cannot be told.
     pub(super) fn find(&self, certificate: &CertificateDer<'_>) -> Option<&Identity> {
         let (_, certificate) = parse_x509_certificate(certificate).ok()?;
+        // The handshake may be long ago.
+        if !certificate.validity().is_valid() {
+            return None;
+        }
         let names = certificate.subject_alternative_name().ok()??;
         let mut found = names.value.general_names.iter().filter_map(|name| match name {
             GeneralName::DNSName(name) | GeneralName::URI(name) | GeneralName::RFC822Name(name) => self.0.get(*name),
@@ -41,13 +45,18 @@ impl Clients {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, KeyPair, SanType};
+    use rcgen::{CertificateParams, KeyPair, SanType, date_time_ymd};
 
     use super::super::Role;
     use super::*;
 
     fn certificate(names: &[&str]) -> CertificateDer<'static> {
+        until(2999, names)
+    }
+
+    fn until(year: i32, names: &[&str]) -> CertificateDer<'static> {
         let mut params = CertificateParams::default();
+        params.not_after = date_time_ymd(year, 1, 1);
         let name = |text: &&str| match text.split_once(':') {
             Some(_) => SanType::URI((*text).try_into().unwrap()),
             None if text.contains('@') => SanType::Rfc822Name((*text).try_into().unwrap()),
@@ -68,6 +77,7 @@ mod tests {
         }
         assert_eq!(name(&["other.example"]), None);
         assert_eq!(name(&[]), None);
+        assert!(clients.find(&until(2020, &known[..1])).is_none());
         assert_eq!(name(&known[..2]), None);
         assert!(Clients::new(vec![client("a"), client("a")]).is_err());
     }
