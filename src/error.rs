@@ -28,6 +28,12 @@ pub enum Error {
     /// The request is wrong; each violation names its field.
     #[error("{}", join(.0))]
     Invalid(Vec<Violation>),
+    /// It does not show who calls.
+    #[error("{0}")]
+    Unauthenticated(String),
+    /// Whoever calls may not do this.
+    #[error("{0}")]
+    Denied(String),
     /// The named resource does not exist (or was deleted).
     #[error("{0} not found")]
     NotFound(String),

@@ -18,7 +18,7 @@ use super::report::report_to_pb;
 use super::{CHUNK_MAX, Reply, Service};
 use crate::error::{Error, Result};
 use crate::lab::records::JobSpec;
-use crate::lab::{Message, Progress, Replayed};
+use crate::lab::{Lab, Message, Progress, Replayed};
 
 /// A stream says at least this often that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -34,10 +34,10 @@ impl JobService for Service {
     type ReadArtifactStream = Stream<pb::ReadArtifactResponse>;
 
     async fn create_job(&self, request: Request<pb::CreateJobRequest>) -> Reply<pb::Job> {
-        let tenant = self.tenant(&request);
+        let tenant = self.tenant(&request)?;
         let pb::CreateJobRequest { spec, request_id, validate_only } = request.into_inner();
         let spec = spec_from_pb(spec.ok_or_else(|| Error::invalid("spec", "is missing"))?)?;
-        let created = self.lab.create_job(tenant, spec, &request_id, validate_only).await?;
+        let created = self.lab.create_job(&tenant, spec, &request_id, validate_only).await?;
         let estimate = validate_only.then(|| pb::Estimate {
             queries: created.queries,
             seconds: created.seconds / f64::from(self.slots.max(1)),
@@ -49,37 +49,39 @@ impl JobService for Service {
     }
 
     async fn get_job(&self, request: Request<pb::GetJobRequest>) -> Reply<pb::Job> {
-        let job = self.lab.job(self.tenant(&request), &request.get_ref().name).await?;
+        let job = self.lab.job(&self.tenant(&request)?, &request.get_ref().name).await?;
         let progress = self.lab.progress(&job).await?;
         Ok(job_to_pb(&job, Some(&progress)).into())
     }
 
     async fn list_jobs(&self, request: Request<pb::ListJobsRequest>) -> Reply<pb::ListJobsResponse> {
-        let (tenant, page) = (self.tenant(&request), request.get_ref());
-        let (jobs, next_page_token) = self.lab.jobs(tenant, page.page_size, &page.page_token).await?;
+        let (tenant, page) = (self.tenant(&request)?, request.get_ref());
+        let (jobs, next_page_token) = self.lab.jobs(&tenant, page.page_size, &page.page_token).await?;
         Ok(pb::ListJobsResponse { jobs: jobs.iter().map(|j| job_to_pb(j, None)).collect(), next_page_token }.into())
     }
 
     async fn cancel_job(&self, request: Request<pb::CancelJobRequest>) -> Reply<pb::Job> {
-        let job = self.lab.cancel_job(self.tenant(&request), &request.get_ref().name).await?;
+        let job = self.lab.cancel_job(&self.tenant(&request)?, &request.get_ref().name).await?;
         let progress = self.lab.progress(&job).await?;
         Ok(job_to_pb(&job, Some(&progress)).into())
     }
 
     async fn delete_job(&self, request: Request<pb::DeleteJobRequest>) -> Reply<()> {
-        self.lab.delete_job(self.tenant(&request), &request.get_ref().name).await?;
+        self.lab.delete_job(&self.tenant(&request)?, &request.get_ref().name).await?;
         Ok(().into())
     }
 
     async fn stream_results(&self, request: Request<pb::StreamResultsRequest>) -> Reply<Self::StreamResultsStream> {
-        let (tenant, deadline) = (self.tenant(&request), deadline(request.metadata()));
+        let (tenant, deadline) = (self.tenant(&request)?, deadline(request.metadata()));
         let pb::StreamResultsRequest { name, resume_token } = request.into_inner();
         let after = place("resume_token", &resume_token)?;
-        let job = self.lab.job(tenant, &name).await?;
+        let job = self.lab.job(&tenant, &name).await?;
         let (checks, seed) = (job.checks()?, job.spec.seed);
-        let mut follow = self.lab.follow(tenant, &name, after).await?;
+        let mut follow = self.lab.follow(&tenant, &name, after).await?;
+        let held = self.lab.stream_place(&tenant)?;
         let (sender, receiver) = mpsc::channel(AHEAD);
-        tokio::spawn(feed(sender, deadline, async move |sender| {
+        tokio::spawn(feed(self.lab.clone(), sender, deadline, async move |sender| {
+            let _held = held;
             while let Some((place, message)) = follow.next(HEARTBEAT).await? {
                 use pb::stream_results_response::Message as Out;
                 let message = match message {
@@ -103,57 +105,58 @@ impl JobService for Service {
     }
 
     async fn list_results(&self, request: Request<pb::ListResultsRequest>) -> Reply<pb::ListResultsResponse> {
-        let (tenant, page) = (self.tenant(&request), request.get_ref());
+        let (tenant, page) = (self.tenant(&request)?, request.get_ref());
         let limit = match page.page_size {
             0 => 1000,
             n => usize::try_from(n).map_err(|_| Error::invalid("page_size", format!("{n} was found")))?.min(10_000),
         };
         let after = place("page_token", &page.page_token)?;
-        let job = self.lab.job(tenant, &page.name).await?;
+        let job = self.lab.job(&tenant, &page.name).await?;
         let checks = job.checks()?;
-        let (verdicts, next) = self.lab.results(tenant, &page.name, after, limit).await?;
+        let (verdicts, next) = self.lab.results(&tenant, &page.name, after, limit).await?;
         let verdicts = verdicts.into_iter().map(|v| verdict_to_pb(v, &checks, job.spec.seed)).collect();
         let next_page_token = if next == 0 { String::new() } else { next.to_string() };
         Ok(pb::ListResultsResponse { verdicts, next_page_token }.into())
     }
 
     async fn replay_case(&self, request: Request<pb::ReplayCaseRequest>) -> Reply<pb::ReplayCaseResponse> {
-        let tenant = self.tenant(&request);
+        let tenant = self.tenant(&request)?;
         let pb::ReplayCaseRequest { name, case_id, check, include_arrays } = request.into_inner();
         let Replayed { job, checks, verdicts, arrays, identical } =
-            self.lab.replay(tenant, &name, &case_id, &check).await?;
+            self.lab.replay(&tenant, &name, &case_id, &check).await?;
         let verdicts = verdicts.into_iter().map(|v| verdict_to_pb(v, &checks, job.spec.seed)).collect();
         let arrays = arrays.iter().filter(|_| include_arrays).map(|(n, a)| (n.clone(), tensor_to_pb(a))).collect();
         Ok(pb::ReplayCaseResponse { verdicts, identical, arrays }.into())
     }
 
     async fn get_report(&self, request: Request<pb::GetReportRequest>) -> Reply<pb::Report> {
-        let (_, report) = self.lab.report(self.tenant(&request), &request.get_ref().name).await?;
+        let (_, report) = self.lab.report(&self.tenant(&request)?, &request.get_ref().name).await?;
         Ok(report_to_pb(report).into())
     }
 
     async fn list_artifacts(&self, request: Request<pb::ListArtifactsRequest>) -> Reply<pb::ListArtifactsResponse> {
         let name = &request.get_ref().name;
-        let (job, artifacts) = self.lab.artifacts(self.tenant(&request), name).await?;
+        let (job, artifacts) = self.lab.artifacts(&self.tenant(&request)?, name).await?;
         Ok(pb::ListArtifactsResponse { artifacts: artifacts.iter().map(|a| artifact_to_pb(&job, a)).collect() }.into())
     }
 
     async fn read_artifact(&self, request: Request<pb::ReadArtifactRequest>) -> Reply<Self::ReadArtifactStream> {
-        let (tenant, deadline) = (self.tenant(&request), deadline(request.metadata()));
+        let (tenant, deadline) = (self.tenant(&request)?, deadline(request.metadata()));
         let pb::ReadArtifactRequest { name, offset } = request.into_inner();
         let Some((job, id)) = name.split_once("/artifacts/") else {
             return Err(
                 Error::invalid("name", format!("`{name}` was found, `.../jobs/ID/artifacts/ID` was expected")).into()
             );
         };
-        let artifact = self.lab.artifact(tenant, job, id).await?;
+        let artifact = self.lab.artifact(&tenant, job, id).await?;
         if offset > artifact.size {
             let message = format!("{offset} was found, the artifact has {} bytes", artifact.size);
             return Err(Error::invalid("offset", message).into());
         }
-        let lab = self.lab.clone();
+        let (lab, held) = (self.lab.clone(), self.lab.stream_place(&tenant)?);
         let (sender, receiver) = mpsc::channel(AHEAD);
-        tokio::spawn(feed(sender, deadline, async move |sender| {
+        tokio::spawn(feed(self.lab.clone(), sender, deadline, async move |sender| {
+            let _held = held;
             let mut offset = offset;
             while offset < artifact.size {
                 let data = lab.read_artifact(&artifact, offset, CHUNK_MAX).await?;
@@ -175,8 +178,9 @@ fn stream<T: Send + 'static>(receiver: mpsc::Receiver<std::result::Result<T, Sta
     tonic::Response::new(Box::pin(ReceiverStream::new(receiver)))
 }
 
-/// Runs `work`, which fills a stream, until it ends, the client goes, or the call's deadline passes.
+/// Runs `work`, which fills a stream, until it ends, the client goes, the server is stopped, or the call's deadline passes.
 async fn feed<T: Send + 'static>(
+    lab: Lab,
     sender: mpsc::Sender<std::result::Result<T, Status>>,
     deadline: Option<Instant>,
     work: impl AsyncFnOnce(&mpsc::Sender<std::result::Result<T, Status>>) -> Result<()>,
@@ -191,6 +195,9 @@ async fn feed<T: Send + 'static>(
         result = work(&sender) => result,
         () = sender.closed() => return,
         () = late => Err(Error::Deadline("the stream".to_owned())),
+        () = lab.closed() => {
+            Err(Error::Unavailable("the server stops; go on elsewhere, after what came last".to_owned()))
+        }
     };
     if let Err(error) = result {
         // A client that has gone needs no error.

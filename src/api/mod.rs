@@ -1,12 +1,15 @@
 //! Floor 5: the gRPC service. Translates between protobuf and the laboratory, nothing else.
 
+mod admission;
 mod catalog;
 mod convert;
+pub mod identity;
 mod jobs;
 mod models;
 mod report;
 mod status;
 mod suites;
+pub mod tls;
 
 /// Generated from `proto/`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::too_many_lines, clippy::unwrap_used, clippy::expect_used)]
@@ -14,6 +17,7 @@ pub mod pb {
     tonic::include_proto!("assay.v1");
 }
 
+pub use admission::Admission;
 pub(crate) use convert::BACKGROUND;
 pub use convert::{case_to_pb, map_to_struct, struct_to_map, tensor_from_bytes};
 pub use report::{check_to_pb, gate_to_pb};
@@ -28,6 +32,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
 
+use self::identity::{Identity, Tenant};
 use crate::error::{Error, Result};
 use crate::lab::Lab;
 
@@ -59,10 +64,12 @@ struct Service {
 }
 
 impl Service {
-    /// Whose resources a request may see. Identities come with authentication; until then all is one tenant's.
+    /// Whose resources a request may see. That the layer of identities was left out is a defect, and never somebody's
+    /// tenant.
     #[allow(clippy::unused_self)]
-    fn tenant<T>(&self, _: &tonic::Request<T>) -> &'static str {
-        crate::lab::LOCAL
+    fn tenant<T>(&self, request: &tonic::Request<T>) -> Result<Tenant> {
+        let identity = request.extensions().get::<Identity>();
+        identity.map(|i| i.tenant.clone()).ok_or_else(|| Error::Internal("a request without an identity".to_owned()))
     }
 }
 
@@ -93,9 +100,12 @@ pub async fn routes(lab: &Lab, slots: usize) -> Result<Routes> {
     // Readiness follows the engine, so that a balancer turns away from a server that has lost its own.
     tokio::spawn(async move {
         loop {
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            let closed = tokio::time::timeout(Duration::from_secs(5), lab.closed()).await.is_ok();
             let status = if lab.ready().await.is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing };
             health.set_service_status("", status).await;
+            if closed {
+                return;
+            }
         }
     });
     let suites =

@@ -12,7 +12,8 @@ use crate::lab::records::PortRecord;
 #[tonic::async_trait]
 impl ModelService for Service {
     async fn upload_model(&self, request: Request<Streaming<pb::UploadModelRequest>>) -> Reply<pb::Model> {
-        let tenant = self.tenant(&request);
+        let tenant = self.tenant(&request)?;
+        let _held = self.lab.stream_place(&tenant)?;
         let mut messages = request.into_inner();
         let first = messages.message().await?.and_then(|m| m.message);
         let Some(pb::upload_model_request::Message::Header(header)) = first else {
@@ -25,7 +26,7 @@ impl ModelService for Service {
             signature: header.signature,
             resumable: header.resumable,
         };
-        let mut upload = self.lab.upload_model(tenant, header).await?;
+        let mut upload = self.lab.upload_model(&tenant, header).await?;
         while let Some(message) = messages.message().await? {
             let Some(pb::upload_model_request::Message::Chunk(chunk)) = message.message else {
                 return Err(Error::invalid("header", "came twice; chunks follow the first").into());
@@ -41,29 +42,29 @@ impl ModelService for Service {
 
     async fn get_upload(&self, request: Request<pb::GetUploadRequest>) -> Reply<pb::Upload> {
         let upload = request.get_ref();
-        let committed_bytes = self.lab.kept(self.tenant(&request), &upload.sha256, upload.size_bytes).await?;
+        let committed_bytes = self.lab.kept(&self.tenant(&request)?, &upload.sha256, upload.size_bytes).await?;
         Ok(pb::Upload { committed_bytes }.into())
     }
 
     async fn get_model(&self, request: Request<pb::GetModelRequest>) -> Reply<pb::Model> {
-        let model = self.lab.model(self.tenant(&request), &request.get_ref().name).await?;
+        let model = self.lab.model(&self.tenant(&request)?, &request.get_ref().name).await?;
         Ok(model_to_pb(&model)?.into())
     }
 
     async fn list_models(&self, request: Request<pb::ListModelsRequest>) -> Reply<pb::ListModelsResponse> {
-        let (tenant, page) = (self.tenant(&request), request.get_ref());
-        let (models, next_page_token) = self.lab.models(tenant, page.page_size, &page.page_token).await?;
+        let (tenant, page) = (self.tenant(&request)?, request.get_ref());
+        let (models, next_page_token) = self.lab.models(&tenant, page.page_size, &page.page_token).await?;
         let models = models.iter().map(model_to_pb).collect::<Result<_>>()?;
         Ok(pb::ListModelsResponse { models, next_page_token }.into())
     }
 
     async fn delete_model(&self, request: Request<pb::DeleteModelRequest>) -> Reply<()> {
-        self.lab.delete_model(self.tenant(&request), &request.get_ref().name).await?;
+        self.lab.delete_model(&self.tenant(&request)?, &request.get_ref().name).await?;
         Ok(().into())
     }
 
     async fn inspect_model(&self, request: Request<pb::InspectModelRequest>) -> Reply<pb::InspectModelResponse> {
-        let model = self.lab.model(self.tenant(&request), &request.get_ref().name).await?;
+        let model = self.lab.model(&self.tenant(&request)?, &request.get_ref().name).await?;
         let port = |p: &PortRecord| pb::TensorFact {
             name: p.name.clone(),
             data_type: p.dtype.map_or(pb::DataType::Unspecified, dtype_to_pb).into(),

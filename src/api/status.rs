@@ -43,6 +43,8 @@ impl From<Error> for Status {
                 let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(1)));
                 Self::with_error_details(Code::Unavailable, message, details)
             }
+            Error::Unauthenticated(_) => Self::unauthenticated(message),
+            Error::Denied(_) => Self::permission_denied(message),
             Error::NotFound(_) => Self::not_found(message),
             Error::AlreadyExists(_) => Self::already_exists(message),
             Error::Precondition(_) => Self::failed_precondition(message),
@@ -70,6 +72,8 @@ pub fn error_from_status(status: &Status) -> Error {
             }
             _ => Error::invalid("", message),
         },
+        Code::Unauthenticated => Error::Unauthenticated(message),
+        Code::PermissionDenied => Error::Denied(message),
         Code::NotFound => Error::NotFound(message.trim_end_matches(" not found").to_owned()),
         Code::AlreadyExists => Error::AlreadyExists(message),
         Code::FailedPrecondition => Error::Precondition(message),

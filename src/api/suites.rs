@@ -11,7 +11,8 @@ use crate::lab::NewSuite;
 #[tonic::async_trait]
 impl SuiteService for Service {
     async fn upload_suite(&self, request: Request<Streaming<pb::UploadSuiteRequest>>) -> Reply<pb::Suite> {
-        let tenant = self.tenant(&request);
+        let tenant = self.tenant(&request)?;
+        let _held = self.lab.stream_place(&tenant)?;
         let mut messages = request.into_inner();
         let first = messages.message().await?.and_then(|m| m.message);
         let Some(pb::upload_suite_request::Message::Header(header)) = first else {
@@ -20,7 +21,7 @@ impl SuiteService for Service {
         let checks = header.checks.into_iter().map(check_from_pb).collect::<Result<_>>()?;
         let header =
             NewSuite { display_name: header.display_name, checks, gates: header.gates, case_count: header.case_count };
-        let mut upload = self.lab.upload_suite(tenant, header).await?;
+        let mut upload = self.lab.upload_suite(&tenant, header).await?;
         let mut position = 0usize;
         while let Some(message) = messages.message().await? {
             let Some(pb::upload_suite_request::Message::Cases(batch)) = message.message else {
@@ -36,18 +37,18 @@ impl SuiteService for Service {
     }
 
     async fn get_suite(&self, request: Request<pb::GetSuiteRequest>) -> Reply<pb::Suite> {
-        let suite = self.lab.suite(self.tenant(&request), &request.get_ref().name).await?;
+        let suite = self.lab.suite(&self.tenant(&request)?, &request.get_ref().name).await?;
         Ok(suite_to_pb(&suite).into())
     }
 
     async fn list_suites(&self, request: Request<pb::ListSuitesRequest>) -> Reply<pb::ListSuitesResponse> {
-        let (tenant, page) = (self.tenant(&request), request.get_ref());
-        let (suites, next_page_token) = self.lab.suites(tenant, page.page_size, &page.page_token).await?;
+        let (tenant, page) = (self.tenant(&request)?, request.get_ref());
+        let (suites, next_page_token) = self.lab.suites(&tenant, page.page_size, &page.page_token).await?;
         Ok(pb::ListSuitesResponse { suites: suites.iter().map(suite_to_pb).collect(), next_page_token }.into())
     }
 
     async fn delete_suite(&self, request: Request<pb::DeleteSuiteRequest>) -> Reply<()> {
-        self.lab.delete_suite(self.tenant(&request), &request.get_ref().name).await?;
+        self.lab.delete_suite(&self.tenant(&request)?, &request.get_ref().name).await?;
         Ok(().into())
     }
 }

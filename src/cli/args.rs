@@ -7,6 +7,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::connection::Connection;
+use crate::api::identity::{Expiry, Role, Tenant};
 use crate::telemetry::LogFormat;
 
 /// Where a service is expected unless `--server` says otherwise.
@@ -21,6 +23,8 @@ const SERVER: &str = "http://127.0.0.1:50051";
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Command,
+    #[command(flatten)]
+    pub(super) connection: Connection,
 }
 
 #[derive(Subcommand)]
@@ -49,6 +53,9 @@ pub(super) enum Command {
     /// Look at this machine, a data folder and a service; changes nothing.
     #[command(after_help = DOCTOR_HELP)]
     Doctor(Doctor),
+    /// Make tokens by which callers show a service who they are.
+    #[command(subcommand)]
+    Token(Token),
     /// Print a script by which a shell completes `assay`.
     #[command(after_help = COMPLETIONS_HELP)]
     Completions {
@@ -78,6 +85,12 @@ const DOCTOR_HELP: &str = "\
 Exit codes: 0 all is well, or could only be better (warn), 3 something does
 not work (fail), 2 the request was wrong.";
 
+const TOKEN_HELP: &str = "\
+Example:
+  assay token create --name ci --tenant vision --role runner \\
+      --out ci.token >> assay.toml
+  assay model list --server https://assay.example:50051 --token-file ci.token";
+
 const COMPLETIONS_HELP: &str = "\
 Examples:
   assay completions bash > ~/.local/share/bash-completion/completions/assay
@@ -101,7 +114,11 @@ pub(super) struct Serve {
     /// How log lines look. [default: text]
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(super) log_format: Option<LogFormat>,
-    /// TOML with `listen`, `console`, `engine`, `slots` and tables `[limits]`, `[telemetry]`; options come before it.
+    /// Listen beyond loopback without authentication or TLS, as behind a proxy that has both.
+    #[arg(long)]
+    pub(super) insecure: bool,
+    /// TOML with `listen`, `console`, `engine`, `slots` and tables `[limits]`, `[telemetry]`, `[tls]`, `[auth]`; options
+    /// come before it.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }
@@ -261,6 +278,28 @@ pub(super) enum DoctorOutput {
     Table,
     /// One object with everything.
     Json,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Token {
+    /// Make a token; prints the lines by which a service knows it, for the file of `assay serve --config`.
+    #[command(after_help = TOKEN_HELP)]
+    Create {
+        /// What logs call its bearer.
+        #[arg(long)]
+        name: String,
+        /// Whose models, suites and jobs it is for.
+        #[arg(long)]
+        tenant: Tenant,
+        #[arg(long, value_enum)]
+        role: Role,
+        /// When it ends, such as 2027-01-31.
+        #[arg(long, value_name = "DATE")]
+        expires: Option<Expiry>,
+        /// Write the token into this new file, which only its owner may read; otherwise to stderr.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Subcommand)]

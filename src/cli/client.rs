@@ -9,11 +9,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use super::connection::remote;
+use super::headers::Headers;
 use super::serve::Within;
-use super::trace::Trace;
 use crate::api::pb::catalog_service_client::CatalogServiceClient;
 use crate::api::pb::job_service_client::JobServiceClient;
 use crate::api::pb::model_service_client::ModelServiceClient;
@@ -34,29 +35,32 @@ const SILENCE: Duration = Duration::from_secs(45);
 /// Batches of cases that are read before the connection takes them.
 const BATCHES_AHEAD: usize = 4;
 
-/// A channel whose calls carry the trace of whoever started this program.
-type Traced = InterceptedService<Channel, Trace>;
+/// A channel whose calls say who calls, and in which trace.
+type Headed = InterceptedService<Channel, Headers>;
 
 /// A connection to a service, which may live within this process.
 pub(super) struct Client {
-    pub(super) models: ModelServiceClient<Traced>,
-    pub(super) suites: SuiteServiceClient<Traced>,
-    pub(super) jobs: JobServiceClient<Traced>,
-    pub(super) catalog: CatalogServiceClient<Traced>,
+    pub(super) models: ModelServiceClient<Headed>,
+    pub(super) suites: SuiteServiceClient<Headed>,
+    pub(super) jobs: JobServiceClient<Headed>,
+    pub(super) catalog: CatalogServiceClient<Headed>,
     within: Option<Within>,
 }
 
 impl Client {
     /// Connects to `server`; without one, starts a service within this process.
     pub(super) async fn connect(server: Option<&str>, slots: usize) -> Result<Self> {
-        let (within, channel) = match server {
-            Some(url) => (None, remote(url).await?),
+        let (within, channel, authorization) = match server {
+            Some(url) => {
+                let (channel, authorization) = remote(url).await?;
+                (None, channel, authorization)
+            }
             None => {
                 let (within, channel) = Within::start(slots).await?;
-                (Some(within), channel)
+                (Some(within), channel, None)
             }
         };
-        let channel = InterceptedService::new(channel, Trace::from_env());
+        let channel = InterceptedService::new(channel, Headers::new(authorization));
         Ok(Self {
             models: ModelServiceClient::new(channel.clone()),
             suites: SuiteServiceClient::new(channel.clone()).max_encoding_message_size(CASES_MAX),
@@ -229,16 +233,6 @@ fn is_broken(status: &Status) -> bool {
         }
         _ => false,
     }
-}
-
-async fn remote(url: &str) -> Result<Channel> {
-    let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    let endpoint = Endpoint::from_shared(url.clone()).map_err(|e| Error::invalid("server", format!("{url}: {e}")))?;
-    let endpoint = endpoint.tcp_nodelay(true).connect_timeout(Duration::from_secs(10));
-    endpoint.connect().await.map_err(|e| {
-        let cause = std::error::Error::source(&e).map_or(String::new(), |s| format!(": {s}"));
-        Error::Unavailable(format!("no service answers at {url} ({e}{cause}); `assay serve` starts one"))
-    })
 }
 
 /// The body of an answer, or the error behind its status.

@@ -46,6 +46,9 @@ async fn service(url: &str) -> Sign {
         answer(client.catalog.get_server_info(pb::GetServerInfoRequest {}).await)
     };
     match info.await {
+        Err(e @ (Error::Unauthenticated(_) | Error::Denied(_))) => {
+            Sign::fail("server", e.to_string(), "see to the token or the certificate that says who calls")
+        }
         Err(e) => Sign::fail("server", e.to_string(), "start it, or see to the address and the network"),
         Ok(pb::ServerInfo { version, engine, slots, .. }) => {
             let found = format!("{url}: assay {version} on {engine}, {slots} slots");

@@ -7,8 +7,12 @@ mod audits;
 mod baseline;
 mod client;
 mod compare;
+mod config;
+mod connection;
 mod demo;
 mod doctor;
+mod exposure;
+mod headers;
 mod html;
 mod junit;
 mod manage;
@@ -24,7 +28,7 @@ mod schema;
 mod serve;
 mod sheet;
 mod suite;
-mod trace;
+mod token;
 
 use std::process::ExitCode;
 
@@ -51,6 +55,7 @@ pub fn main() -> ExitCode {
     }
     end_with_the_reader();
     let args = Args::parse();
+    args.connection.keep();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return report(&Error::internal("starting", e)),
@@ -84,6 +89,8 @@ fn report(error: &Error) -> ExitCode {
     let wrong = matches!(
         error,
         Error::Invalid(_)
+            | Error::Unauthenticated(_)
+            | Error::Denied(_)
             | Error::NotFound(_)
             | Error::AlreadyExists(_)
             | Error::Precondition(_)
@@ -102,8 +109,8 @@ fn completions(shell: clap_complete::Shell) -> Result<Ended> {
 
 async fn dispatch(command: Command) -> Result<Ended> {
     let config = match &command {
-        Command::Serve(args) => serve::Config::new(args)?,
-        _ => serve::Config::default(),
+        Command::Serve(args) => config::Config::new(args)?,
+        _ => config::Config::default(),
     };
     let telemetry = Telemetry::start(&config.telemetry)?;
     let ended = match command {
@@ -116,6 +123,7 @@ async fn dispatch(command: Command) -> Result<Ended> {
         Command::Suite(args) => manage::suite(args).await,
         Command::Job(args) => manage::job(args).await,
         Command::Doctor(args) => doctor::doctor(&args).await,
+        Command::Token(args) => token::token(args),
         Command::Completions { shell } => completions(shell),
     };
     telemetry.stop().await;

@@ -1,33 +1,30 @@
 //! The service, on a socket or within this process. The only place where the command line meets the API's side.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Endpoint};
 
 use super::Ended;
-use super::args::Serve;
-use crate::api;
+use super::config::Config;
+use crate::api::identity::{self, Access};
+use crate::api::{self, Admission, tls};
 use crate::console;
 use crate::error::{Error, Result};
 use crate::lab::engines::{Engine, memory, sqlite};
-use crate::lab::slot::Wall;
-use crate::lab::{Lab, Limits, Pool, Quota, Quotas};
+use crate::lab::{Lab, Limits, Pool, Quotas, Walls};
 use crate::telemetry::{self, RpcLayer, Telemetry};
-
-/// Where a service listens and keeps its state unless it is told.
-const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
-const ENGINE: &str = "sqlite:assay-data";
 
 /// Buffer of the pipe between client and service within a process.
 const PIPE: usize = 1 << 20;
+
+/// How long calls that are under way when the server is stopped may take.
+const CALLS_END: Duration = Duration::from_secs(10);
 
 /// Slots where nobody says: one for each processor.
 pub(super) fn slots(given: Option<usize>) -> usize {
@@ -42,64 +39,16 @@ fn engine(url: &str) -> Result<Engine> {
     }
 }
 
-/// What a configuration file may say; the options of the command line come before it.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Config {
-    listen: Option<SocketAddr>,
-    console: Option<SocketAddr>,
-    engine: Option<String>,
-    slots: Option<usize>,
-    /// Walls without which no model is run.
-    require: Vec<Wall>,
-    limits: Limits,
-    /// What every tenant may have, and what some may have instead.
-    quota: toml::Table,
-    tenant: BTreeMap<String, toml::Table>,
-    pub(super) telemetry: telemetry::Settings,
-}
-
-impl Config {
-    /// What the options and the file that they name come to.
-    pub(super) fn new(args: &Serve) -> Result<Self> {
-        let mut config = Self::read(args.config.as_deref())?;
-        config.listen = args.listen.or(config.listen);
-        config.console = args.console.or(config.console);
-        config.engine = args.engine.clone().or(config.engine);
-        config.slots = args.slots.or(config.slots);
-        config.telemetry.log_format = args.log_format.unwrap_or(config.telemetry.log_format);
-        Ok(config)
-    }
-
-    /// A tenant's own quota says what differs from the usual one.
-    fn quotas(&self) -> Result<Quotas> {
-        let read = |field: String, table: toml::Table| -> Result<Quota> {
-            Quota::deserialize(table).map_err(|e| Error::invalid(field, e.to_string()))
-        };
-        let own = self.tenant.iter().map(|(tenant, differs)| {
-            let mut table = self.quota.clone();
-            table.extend(differs.clone());
-            Ok((tenant.clone(), read(format!("config.tenant.{tenant}"), table)?))
-        });
-        Ok(Quotas { own: own.collect::<Result<_>>()?, usual: read("config.quota".to_owned(), self.quota.clone())? })
-    }
-
-    fn read(path: Option<&Path>) -> Result<Self> {
-        let Some(path) = path else { return Ok(Self::default()) };
-        let refuse = |e: &dyn std::fmt::Display| Error::invalid("config", format!("{}: {e}", path.display()));
-        toml::from_str(&std::fs::read_to_string(path).map_err(|e| refuse(&e))?).map_err(|e| refuse(&e))
-    }
-}
-
 /// `assay serve`: until a signal ends it, with shards given back.
 pub(super) async fn serve(config: Config, telemetry: &Telemetry) -> Result<Ended> {
-    let quotas = config.quotas()?;
-    let lab = Lab::new(engine(config.engine.as_deref().unwrap_or(ENGINE))?, config.limits, quotas, &config.require);
+    let (quotas, walls) = (config.quotas()?, Walls { require: config.require.clone(), cgroups: true });
+    let lab = Lab::new(engine(config.engine())?, config.limits.clone(), quotas, walls);
     for wall in lab.walls().await?.iter().filter(|wall| !wall.missing.is_empty()) {
         telemetry.say(&format!("slots run without {}: {}", wall.wall.name(), wall.missing));
     }
     let slots = slots(config.slots);
-    let (listener, address) = listen("listen", config.listen.unwrap_or(LISTEN)).await?;
+    let (listener, address) = listen("listen", config.listen()).await?;
+    let (acceptor, access) = (config.tls.map(tls::Acceptor::new).transpose()?, Access::new(config.auth).await?);
     // Before the pool starts, so that nothing goes uncounted.
     if let Some(address) = config.console {
         let (listener, address) = listen("console", address).await?;
@@ -112,20 +61,28 @@ pub(super) async fn serve(config: Config, telemetry: &Telemetry) -> Result<Ended
     let routes = api::routes(&lab, slots).await?;
     let pool = Pool::start(&lab, slots);
     telemetry.say(&format!("listening on {address}"));
-    // Without TCP_NODELAY small messages wait for one another's acknowledgements.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let (closing, closed) = tokio::sync::oneshot::channel::<()>();
-    let server = api::server().layer(RpcLayer::new(api::methods()?)).add_routes(routes);
-    let server = tokio::spawn(server.serve_with_incoming_shutdown(incoming, async {
+    let server = api::server().layer(RpcLayer::new(api::methods()?)).layer(Admission::new(lab.limits().calls));
+    let server = server.layer(access).add_routes(routes);
+    let closed = async {
         // An error means that the sender is gone, which is the same.
         let _ = closed.await;
-    }));
+    };
+    let server = match acceptor {
+        Some(acceptor) => tokio::spawn(server.serve_with_incoming_shutdown(acceptor.incoming(listener), closed)),
+        None => {
+            // Without TCP_NODELAY small messages wait for one another's acknowledgements.
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            tokio::spawn(server.serve_with_incoming_shutdown(incoming, closed))
+        }
+    };
     interrupted().await?;
     telemetry.say("stopping");
+    // Whoever asks is sent elsewhere, and streams end: a job's would keep the server for as long as the job.
+    lab.close();
     pool.stop().await;
     let _ = closing.send(());
-    // Streams that follow a job would keep the server for as long as the job; they resume elsewhere.
-    let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
+    let _ = tokio::time::timeout(CALLS_END, server).await;
     Ok(Ended::Passed)
 }
 
@@ -156,12 +113,13 @@ pub(super) struct Within {
 impl Within {
     /// Starts it; the channel is the only way in.
     pub(super) async fn start(slots: usize) -> Result<(Self, Channel)> {
-        let lab = Lab::new(memory::open()?, Limits::default(), Quotas::default(), &[]);
+        let lab = Lab::new(memory::open()?, Limits::default(), Quotas::default(), Walls::default());
         let routes = api::routes(&lab, slots).await?;
         let pool = Pool::start(&lab, slots);
         let (near, far) = tokio::io::duplex(PIPE);
         let incoming = tokio_stream::once(Ok::<_, std::io::Error>(far));
-        let server = api::server().layer(RpcLayer::new(api::methods()?)).add_routes(routes);
+        let access = Access::new(identity::Settings::default()).await?;
+        let server = api::server().layer(RpcLayer::new(api::methods()?)).layer(access).add_routes(routes);
         let server = tokio::spawn(async move {
             if let Err(error) = server.serve_with_incoming(incoming).await {
                 tracing::error!(%error, "the service within this process ended");

@@ -37,13 +37,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use serde::de::DeserializeOwned;
-use tokio::sync::{Notify, OnceCell, RwLock, Semaphore};
+use tokio::sync::{Notify, OnceCell, RwLock, Semaphore, watch};
 
 use self::engines::{Engine, Record};
 use self::quota::Streams;
-use self::slot::{Slot, Slots, Standing, Wall};
+use self::slot::{Groups, Slot, Slots, Standing, Wall};
 use self::turns::Turns;
 use crate::error::{Error, Result};
+
+/// How a laboratory shuts its slots in.
+#[derive(Clone, Debug, Default)]
+pub struct Walls {
+    /// Walls without which no slot starts.
+    pub require: Vec<Wall>,
+    /// Whether this process's cgroup, where one was delegated, is shared out among slots.
+    pub cgroups: bool,
+}
 
 /// One engine with the rules of models, suites and jobs on top. Cheap to clone.
 #[derive(Clone)]
@@ -66,15 +75,18 @@ struct Inner {
     progress: Mutex<HashMap<String, (u64, Progress)>>,
     turns: Mutex<Turns>,
     streams: Streams,
+    closing: watch::Sender<bool>,
     /// Jobs whose shards are under way here, to be told when they end early.
     stops: Mutex<HashMap<String, Arc<Notify>>>,
 }
 
 impl Lab {
-    /// A laboratory on an engine, with the walls without which no slot starts.
-    pub fn new(engine: Engine, limits: Limits, quotas: Quotas, require: &[Wall]) -> Self {
+    /// A laboratory on an engine, whose slots are shut in so.
+    pub fn new(engine: Engine, limits: Limits, quotas: Quotas, walls: Walls) -> Self {
         let (scratch, memory) = (engine.blobs.scratch(), limits.slot_memory_bytes);
-        let slots = Slots { scratch, memory, require: require.to_vec() };
+        let Walls { require, cgroups } = walls;
+        let groups = if cgroups { Groups::take().map(Arc::new) } else { Err("no service".to_owned()) };
+        let slots = Slots { scratch, memory, require, groups };
         let inspections = Semaphore::new(usize::try_from(limits.inspections).unwrap_or(1).max(1));
         let (walls, spare, blobs) = (OnceCell::new(), Mutex::default(), RwLock::new(()));
         let (progress, stops) = (Mutex::default(), Mutex::default());
@@ -91,6 +103,7 @@ impl Lab {
             progress,
             turns,
             streams,
+            closing: watch::Sender::default(),
             stops,
         }))
     }
@@ -105,8 +118,22 @@ impl Lab {
         &self.0.limits
     }
 
+    /// Sends whoever asks elsewhere: the laboratory is not ready any more, and streams end.
+    pub fn close(&self) {
+        self.0.closing.send_replace(true);
+    }
+
+    /// Returns when the laboratory closes.
+    pub async fn closed(&self) {
+        // The sender lives as long as this laboratory.
+        let _ = self.0.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+
     /// Whether the engine answers; what readiness is.
     pub async fn ready(&self) -> Result<()> {
+        if *self.0.closing.borrow() {
+            return Err(Error::Unavailable("the server stops".to_owned()));
+        }
         self.0.engine.queue.pending().await.map(drop)
     }
 

@@ -7,6 +7,7 @@ mod traces;
 
 pub use meters::record;
 pub use rpc::RpcLayer;
+pub(crate) use rpc::code_name;
 
 use std::time::Duration;
 

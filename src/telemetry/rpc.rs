@@ -111,7 +111,7 @@ impl Drop for Call {
         let _last = self.span.clone().entered();
         // A call that its client gives up, or that outlives its deadline, is dropped without a status.
         let code = self.status.unwrap_or(Code::Cancelled);
-        let status = NAMES[code as usize];
+        let status = code_name(code);
         self.span.record("rpc.response.status_code", status);
         if is_fault(code) {
             self.span.record("otel.status_code", "ERROR");
@@ -143,6 +143,11 @@ fn span(method: &str, headers: &HeaderMap) -> Span {
 fn is_fault(code: Code) -> bool {
     use Code::{DataLoss, DeadlineExceeded, Internal, Unavailable, Unimplemented, Unknown};
     matches!(code, Unknown | DeadlineExceeded | Unimplemented | Internal | Unavailable | DataLoss)
+}
+
+/// The name of a code, as gRPC's own documents write it.
+pub(crate) fn code_name(code: Code) -> &'static str {
+    NAMES[code as usize]
 }
 
 /// Names of codes by number.

@@ -87,3 +87,39 @@ async fn an_upload_that_broke_off_goes_on_after_a_restart() {
     let model = models.upload_model(tokio_stream::iter(rest)).await.unwrap().into_inner();
     assert_eq!((model.size_bytes, committed(&mut models).await), (MODEL.len() as u64, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_stopped_sends_its_streams_elsewhere() {
+    use tonic_types::StatusExt;
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(folder.path(), "2");
+    let channel = server.channel().await;
+    let (model, suite) = (model(&channel, MODEL, "").await.unwrap(), suite(&channel, digits(600)).await.unwrap());
+    let job = create(&channel, spec(&model.name, &suite.name, &CHECKS), "").await.unwrap();
+    let request = pb::StreamResultsRequest { name: job.name.clone(), resume_token: String::new() };
+    let mut stream = JobServiceClient::new(channel).stream_results(request).await.unwrap().into_inner();
+    let (mut token, mut count, mut asked) = (String::new(), 0, false);
+    let end = loop {
+        match stream.message().await {
+            Err(status) => break status,
+            Ok(None) => panic!("a stream never ends well before `Done`"),
+            Ok(Some(response)) => {
+                token = response.resume_token;
+                if let Some(pb::stream_results_response::Message::Verdicts(batch)) = response.message {
+                    count += batch.verdicts.len();
+                }
+                if !asked && count > 0 {
+                    kill(Pid::from_raw(i32::try_from(server.child.id()).unwrap()), Signal::SIGTERM).unwrap();
+                    asked = true;
+                }
+            }
+        }
+    };
+    assert_eq!(end.code(), tonic::Code::Unavailable, "{end:?}");
+    assert!(end.get_details_retry_info().is_some() && end.message().starts_with("the server stops"), "{end:?}");
+    assert!(server.child.wait().unwrap().success());
+    let server = Server::start(folder.path(), "2");
+    let (rest, _, done) = follow(&server.channel().await, &job.name, &token, usize::MAX).await;
+    assert!(done && count < 600 * 11);
+    assert_eq!(count + rest.len(), 600 * 11);
+}

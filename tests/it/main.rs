@@ -3,6 +3,7 @@
 // A failed unwrap is a failed test; the lint knows test functions but not their helpers.
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod attacks;
 mod audits;
 mod cli;
@@ -19,6 +20,7 @@ mod explainers;
 mod faults;
 mod gradients;
 mod lime;
+mod load;
 mod metrics;
 mod models;
 mod pictures;
@@ -36,7 +38,9 @@ mod suite_file;
 mod tables;
 mod tags;
 mod telemetry;
+mod tenants;
 mod tidy;
+mod tls;
 mod tree_shap;
 mod upload;
 mod zoo;

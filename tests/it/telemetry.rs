@@ -300,7 +300,10 @@ async fn log_lines_are_objects_on_request() {
     let (model, suite) = (model(&channel, MODEL, "").await.unwrap(), suite(&channel, digits(20)).await.unwrap());
     let job = create(&channel, spec(&model.name, &suite.name, &["clean"]), "").await.unwrap();
     assert!(follow(&channel, &job.name, "", usize::MAX).await.2);
-    let ended = lines.next().unwrap();
+    let uploaded = lines.next().unwrap();
+    assert_eq!((&uploaded["target"], &uploaded["fields"]["resource"]), (&"assay::audit".into(), &model.name.into()));
+    assert_eq!((&uploaded["fields"]["tenant"], &uploaded["fields"]["code"]), (&"local".into(), &"OK".into()));
+    let ended = lines.find(|line| line["target"] != "assay::audit").unwrap();
     assert_eq!((&ended["fields"]["message"], &ended["fields"]["job"]), (&"a job ended".into(), &job.name.into()));
     assert_eq!((&ended["span"]["name"], &ended["span"]["check"]), (&"shard".into(), &0.into()));
     kill(Pid::from_raw(i32::try_from(server.child.id()).unwrap()), Signal::SIGTERM).unwrap();

@@ -28,13 +28,18 @@ impl Death {
         use std::os::unix::process::ExitStatusExt;
         // Rust's own words before it aborts.
         if last_words.contains("memory allocation of") {
-            return Self::of("memory", format!("out of memory: more than slot_memory_bytes = {memory}"));
+            return Self::overflow(memory);
         }
         match status.signal() {
             Some(9) => Self::of("signal", "out of memory, or killed from outside: signal 9 (SIGKILL)".to_owned()),
             Some(signal) => Self::of("signal", format!("crash: signal {signal}{}", name(signal))),
             None => Self::of("exit", format!("crash: {status}")),
         }
+    }
+
+    /// It took more memory than it may.
+    pub(super) fn overflow(memory: u64) -> Self {
+        Self::of("memory", format!("out of memory: more than slot_memory_bytes = {memory}"))
     }
 
     /// Its answer could not be read.

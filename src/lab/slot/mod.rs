@@ -4,12 +4,14 @@ mod cache;
 mod cage;
 mod child;
 mod death;
+mod group;
 mod process;
 mod room;
 
 pub use cage::{Cage, Standing, Wall};
 pub use child::main;
 pub(super) use death::Death;
+pub(super) use group::Groups;
 pub(super) use process::{Slot, Slots};
 
 use std::ops::Range;

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use super::group::{Group, Groups};
 use super::room::Room;
 use super::{Ask, Cage, Death, FRAME_MAX, Standing, Tell, Wall};
 use crate::error::{Error, Result};
@@ -30,6 +32,8 @@ pub(in crate::lab) struct Slots {
     pub(in crate::lab) memory: u64,
     /// Walls without which none starts.
     pub(in crate::lab) require: Vec<Wall>,
+    /// Where their cgroups come from, or why there are none.
+    pub(in crate::lab) groups: Result<Arc<Groups>, String>,
 }
 
 impl Slots {
@@ -46,8 +50,12 @@ impl Slots {
             return Err(failed(&"its pipes are missing"));
         };
         let (memory, born) = (self.memory, Instant::now());
-        let cage = Cage { folder: room.path().to_owned(), memory, require: self.require.clone() };
-        let mut slot = Slot { child, input, output, room, memory, born, owner: None, walls: Vec::new() };
+        let process = child.id().ok_or_else(|| failed(&"it ended at once"))?;
+        let group = self.groups.clone().and_then(|groups| groups.hold(process, memory));
+        let no_cgroup = group.as_ref().err().cloned().unwrap_or_default();
+        let cage = Cage { folder: room.path().to_owned(), memory, no_cgroup, require: self.require.clone() };
+        let (group, owner, walls) = (group.ok(), None, Vec::new());
+        let mut slot = Slot { child, input, output, room, group, memory, born, owner, walls };
         slot.walls = match slot.ask(Ask::Enter(cage), ENTER_TIME).await? {
             Ok(Tell::Entered(walls)) => walls,
             Ok(Tell::Failed(e)) => return Err(e),
@@ -84,6 +92,7 @@ pub(in crate::lab) struct Slot {
     input: ChildStdin,
     output: ChildStdout,
     room: Room,
+    group: Option<Group>,
     memory: u64,
     born: Instant,
     /// Whose models and suites it has seen: it must see nobody else's.
@@ -142,6 +151,9 @@ impl Slot {
                 if let Some(stderr) = self.child.stderr.take() {
                     // What cannot be read was not said.
                     let _ = stderr.take(LAST_WORDS).read_to_end(&mut words).await;
+                }
+                if self.group.as_ref().is_some_and(Group::overflowed) {
+                    return Death::overflow(self.memory);
                 }
                 Death::found(status, &String::from_utf8_lossy(&words), self.memory)
             }

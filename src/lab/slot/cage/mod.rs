@@ -27,11 +27,13 @@ pub enum Wall {
     Landlock,
     /// Of all system calls it has those that reading, thinking and answering take: no socket, no program, no process.
     Seccomp,
+    /// A limit of the memory that it really takes. The pool puts it up, from outside.
+    Cgroup,
 }
 
 impl Wall {
     /// All of them, from the ground up.
-    pub const ALL: [Self; 4] = [Self::Rlimits, Self::NoNewPrivileges, Self::Landlock, Self::Seccomp];
+    pub const ALL: [Self; 5] = [Self::Rlimits, Self::NoNewPrivileges, Self::Landlock, Self::Seccomp, Self::Cgroup];
 
     /// As a configuration file names it.
     pub fn name(self) -> &'static str {
@@ -40,6 +42,7 @@ impl Wall {
             Self::NoNewPrivileges => "no_new_privileges",
             Self::Landlock => "landlock",
             Self::Seccomp => "seccomp",
+            Self::Cgroup => "cgroup",
         }
     }
 }
@@ -59,6 +62,8 @@ pub struct Cage {
     pub folder: PathBuf,
     /// Bytes of address space.
     pub memory: u64,
+    /// Why it has no cgroup; empty if it has one.
+    pub no_cgroup: String,
     /// Walls without which the slot does not work.
     pub require: Vec<Wall>,
 }
@@ -70,7 +75,10 @@ impl Cage {
     pub fn close(&self) -> Result<Vec<Standing>> {
         let mut standing = Vec::new();
         for wall in Wall::ALL {
-            let missing = self.put_up(wall).err().unwrap_or_default();
+            let missing = match wall {
+                Wall::Cgroup => self.no_cgroup.clone(),
+                _ => self.put_up(wall).err().unwrap_or_default(),
+            };
             if !missing.is_empty() && self.require.contains(&wall) {
                 let message = format!("the configuration requires {} around slots: {missing}", wall.name());
                 return Err(Error::Precondition(message));
@@ -87,6 +95,7 @@ impl Cage {
             Wall::NoNewPrivileges => no_new_privileges(),
             Wall::Landlock => files::put_up(&self.folder),
             Wall::Seccomp => calls::put_up(),
+            Wall::Cgroup => Err("the pool puts it up".to_owned()),
         }
     }
 

@@ -1,0 +1,76 @@
+//! Which role a method needs.
+
+use super::Role;
+
+/// Methods that anybody may call: a balancer asks without credentials.
+const OPEN: &[&str] = &["grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch"];
+
+/// Methods that only look.
+const READER: &[&str] = &[
+    "assay.v1.CatalogService/GetProbe",
+    "assay.v1.CatalogService/GetServerInfo",
+    "assay.v1.CatalogService/ListProbes",
+    "assay.v1.JobService/GetJob",
+    "assay.v1.JobService/GetReport",
+    "assay.v1.JobService/ListArtifacts",
+    "assay.v1.JobService/ListJobs",
+    "assay.v1.JobService/ListResults",
+    "assay.v1.JobService/ReadArtifact",
+    "assay.v1.JobService/StreamResults",
+    "assay.v1.ModelService/GetModel",
+    "assay.v1.ModelService/GetUpload",
+    "assay.v1.ModelService/InspectModel",
+    "assay.v1.ModelService/ListModels",
+    "assay.v1.SuiteService/GetSuite",
+    "assay.v1.SuiteService/ListSuites",
+    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+];
+
+/// Methods that change something or have a model work.
+const RUNNER: &[&str] = &[
+    "assay.v1.JobService/CancelJob",
+    "assay.v1.JobService/CreateJob",
+    "assay.v1.JobService/DeleteJob",
+    "assay.v1.JobService/ReplayCase",
+    "assay.v1.ModelService/DeleteModel",
+    "assay.v1.ModelService/UploadModel",
+    "assay.v1.SuiteService/DeleteSuite",
+    "assay.v1.SuiteService/UploadSuite",
+];
+
+/// The least role that may call a method; `None` if nobody needs any. What is not listed is the administrators', so that a
+/// method that was forgotten here is closed and not open.
+pub(super) fn needed(method: &str) -> Option<Role> {
+    let role = [(OPEN, None), (READER, Some(Role::Reader)), (RUNNER, Some(Role::Runner))];
+    role.into_iter().find(|(methods, _)| methods.contains(&method)).map_or(Some(Role::Admin), |(_, role)| role)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_method_is_listed_once_and_none_is_made_up() {
+        let all = [OPEN, READER, RUNNER].concat();
+        let listed: HashSet<String> = all.iter().map(|&name| name.to_owned()).collect();
+        assert_eq!(listed.len(), all.len());
+        let mut served = crate::api::methods().unwrap();
+        served.insert("grpc.reflection.v1.ServerReflection/ServerReflectionInfo".to_owned());
+        assert_eq!(listed.symmetric_difference(&served).collect::<Vec<_>>(), Vec::<&String>::new());
+        assert_eq!(needed("assay.v1.JobService/Forgotten"), Some(Role::Admin));
+    }
+
+    #[test]
+    fn names_tell_what_a_method_needs() {
+        for method in crate::api::methods().unwrap() {
+            let Some((_, name)) = method.split_once("assay.v1.").and_then(|(_, rest)| rest.split_once('/')) else {
+                assert_eq!(needed(&method), None);
+                continue;
+            };
+            let looks = ["Get", "List", "Stream", "Read", "Inspect"].iter().any(|verb| name.starts_with(verb));
+            assert_eq!(needed(&method), Some(if looks { Role::Reader } else { Role::Runner }), "{method}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What `assay serve` is told: by options, and by the file that they name.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::args::Serve;
+use super::exposure;
+use crate::api::{identity, tls};
+use crate::error::{Error, Result};
+use crate::lab::slot::Wall;
+use crate::lab::{Limits, Quota, Quotas};
+use crate::telemetry;
+
+/// Where a service listens and keeps its state unless it is told.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
+const ENGINE: &str = "sqlite:assay-data";
+
+/// What a configuration file may say; the options of the command line come before it.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Config {
+    listen: Option<SocketAddr>,
+    pub(super) console: Option<SocketAddr>,
+    engine: Option<String>,
+    pub(super) slots: Option<usize>,
+    /// Walls without which no model is run.
+    pub(super) require: Vec<Wall>,
+    pub(super) limits: Limits,
+    /// What every tenant may have, and what some may have instead.
+    quota: toml::Table,
+    tenant: BTreeMap<String, toml::Table>,
+    pub(super) tls: Option<tls::Settings>,
+    pub(super) auth: identity::Settings,
+    pub(super) telemetry: telemetry::Settings,
+}
+
+impl Config {
+    /// What the options and the file that they name come to.
+    pub(super) fn new(args: &Serve) -> Result<Self> {
+        let mut config = Self::read(args.config.as_deref())?;
+        config.listen = args.listen.or(config.listen);
+        config.console = args.console.or(config.console);
+        config.engine = args.engine.clone().or(config.engine);
+        config.slots = args.slots.or(config.slots);
+        config.telemetry.log_format = args.log_format.unwrap_or(config.telemetry.log_format);
+        config.check(args.insecure)?;
+        Ok(config)
+    }
+
+    /// Where to listen.
+    pub(super) fn listen(&self) -> SocketAddr {
+        self.listen.unwrap_or(LISTEN)
+    }
+
+    /// Where state lives.
+    pub(super) fn engine(&self) -> &str {
+        self.engine.as_deref().unwrap_or(ENGINE)
+    }
+
+    /// A tenant's own quota says what differs from the usual one.
+    pub(super) fn quotas(&self) -> Result<Quotas> {
+        let read = |field: String, table: toml::Table| -> Result<Quota> {
+            Quota::deserialize(table).map_err(|e| Error::invalid(field, e.to_string()))
+        };
+        let own = self.tenant.iter().map(|(tenant, differs)| {
+            let mut table = self.quota.clone();
+            table.extend(differs.clone());
+            Ok((tenant.clone(), read(format!("config.tenant.{tenant}"), table)?))
+        });
+        Ok(Quotas { own: own.collect::<Result<_>>()?, usual: read("config.quota".to_owned(), self.quota.clone())? })
+    }
+
+    fn check(&self, insecure: bool) -> Result<()> {
+        let authority = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        if authority == self.auth.client.is_empty() {
+            let message = "each needs the other: tls.client_ca says whom to believe, [[auth.client]] who is who";
+            return Err(Error::invalid(if authority { "tls.client_ca" } else { "auth.client" }, message));
+        }
+        if insecure {
+            return Ok(());
+        }
+        exposure::check_service(self.listen(), self.auth.is_on(), self.tls.is_some())?;
+        self.console.map_or(Ok(()), exposure::check_console)
+    }
+
+    fn read(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let refuse = |e: &dyn std::fmt::Display| Error::invalid("config", format!("{}: {e}", path.display()));
+        toml::from_str(&std::fs::read_to_string(path).map_err(|e| refuse(&e))?).map_err(|e| refuse(&e))
+    }
+}
