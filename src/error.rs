@@ -63,11 +63,49 @@ pub enum Error {
     Internal(String),
 }
 
+/// The first violations, none longer than a third of all; the others are counted in one more.
+fn brief(violations: Vec<Violation>, bytes: usize) -> Vec<Violation> {
+    let (all, mut left) = (violations.len(), bytes);
+    let mut kept = Vec::new();
+    for Violation { field, message } in violations {
+        let violation = Violation { field: clipped(&field, bytes / 3), message: clipped(&message, bytes / 3) };
+        let size = violation.field.len() + violation.message.len();
+        if size > left {
+            break;
+        }
+        left -= size;
+        kept.push(violation);
+    }
+    if kept.len() < all {
+        let message = format!("and {} other fields are wrong", all - kept.len());
+        kept.push(Violation { field: "...".to_owned(), message });
+    }
+    kept
+}
+
 fn join(violations: &[Violation]) -> String {
     violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl Error {
+    /// The same error in about so many bytes. Violations that do not fit are counted.
+    #[must_use]
+    pub fn brief(self, bytes: usize) -> Self {
+        let cut = |text: String| clipped(&text, bytes);
+        match self {
+            Self::Invalid(violations) => Self::Invalid(brief(violations, bytes)),
+            Self::NotFound(text) => Self::NotFound(cut(text)),
+            Self::AlreadyExists(text) => Self::AlreadyExists(cut(text)),
+            Self::Precondition(text) => Self::Precondition(cut(text)),
+            Self::Exhausted { limit, value, what } => Self::Exhausted { limit, value, what: cut(what) },
+            Self::DataLoss(text) => Self::DataLoss(cut(text)),
+            Self::Cancelled => Self::Cancelled,
+            Self::Deadline(text) => Self::Deadline(cut(text)),
+            Self::Unavailable(text) => Self::Unavailable(cut(text)),
+            Self::Internal(text) => Self::Internal(cut(text)),
+        }
+    }
+
     /// One violation of one field.
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Invalid(vec![Violation { field: field.into(), message: message.into() }])
@@ -123,6 +161,11 @@ impl Violations {
     }
 }
 
+/// The text, or as much of it as fits into so many bytes, with dots behind it.
+pub fn clipped(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes { text.to_owned() } else { format!("{}...", &text[..text.floor_char_boundary(bytes)]) }
+}
+
 /// The candidate nearest to `word`, for "did you mean" hints; `None` if nothing is near.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
@@ -131,4 +174,23 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter(|(score, _)| *score > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, c)| c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_cut_to_what_fits() {
+        let violation = |i| Violation { field: format!("checks[{i}]"), message: "é".repeat(400) };
+        let Error::Invalid(few) = Error::Invalid((0..2).map(violation).collect()).brief(3000) else { panic!() };
+        assert_eq!(few, [violation(0), violation(1)]);
+        let Error::Invalid(some) = Error::Invalid((0..50).map(violation).collect()).brief(1000) else { panic!() };
+        assert_eq!(
+            (some[0].message.len(), some.last().unwrap().message.as_str()),
+            (335, "and 48 other fields are wrong")
+        );
+        assert!(Error::Invalid(some).to_string().len() < 1200);
+        assert_eq!(Error::NotFound("x".repeat(9)).brief(3).to_string(), "xxx... not found");
+    }
 }

@@ -21,8 +21,13 @@ const PASSING: [(&str, u64); 6] = [
     ("tenant_running_jobs", 5),
 ];
 
+/// Bytes of an error's text, about. It travels twice, as text and in the details, both encoded, and all of it in one
+/// header: a client that takes 8 KiB of headers would else see a broken connection in place of the error.
+const TEXT_MAX: usize = 2048;
+
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
+        let error = error.brief(TEXT_MAX);
         let message = error.to_string();
         let reason = |reason: &str, metadata| ErrorDetails::with_error_info(reason, DOMAIN, metadata);
         match error {

@@ -7,6 +7,9 @@ use super::signature::{Geometry, Input, Layout, OutputKind, Preprocess, Task};
 use crate::error::{Error, Result, Violations};
 use crate::tensor::DType;
 
+/// Most numbers of one case in one input: a gigabyte of float32, of which a model wants several.
+const NUMBERS_MAX: usize = 1 << 28;
+
 /// What a caller declares; everything may be left out.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -97,6 +100,11 @@ fn input(port: &Port, own: &DeclaredInput, sample_axis: bool) -> Result<Input> {
         return Err(Error::invalid("dtype", message));
     }
     let shape = shape(port, own, sample_axis)?;
+    let numbers = shape.iter().try_fold(1usize, |n, length| n.checked_mul(*length));
+    if numbers.is_none_or(|n| n > NUMBERS_MAX) {
+        let message = format!("{shape:?} was found; {NUMBERS_MAX} numbers are the most that an input takes of a case");
+        return Err(Error::invalid("shape", message));
+    }
     let layout = own.layout.unwrap_or_else(|| guess(dtype, &shape, sample_axis));
     let input = Input {
         name: port.name.clone(),

@@ -12,6 +12,7 @@ mod ml;
 mod model;
 mod onnx;
 mod ops;
+mod opsets;
 mod prepare;
 mod preprocess;
 mod quantize;
@@ -22,6 +23,7 @@ mod signature;
 mod softmax;
 mod target;
 mod trees;
+mod walk;
 
 pub use autodiff::{Differentiability, Differentiated, Layer, Linearized, Missing, Wish};
 pub use loss::{Aim, Loss, Pull, difference, logits};

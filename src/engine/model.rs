@@ -15,7 +15,7 @@ use super::ops::conv::adopt;
 use super::signature::{Input, Output, OutputKind, Signature, Task};
 use super::trees::Trees;
 use super::{activation, blocks, preprocess, rows, softmax};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, clipped};
 use crate::tensor::{DType, Rng, Tensor, Tensors};
 
 pub(super) type Plan = Arc<tract::RunnableModel<tract::TypedFact, Box<dyn tract::TypedOp>>>;
@@ -25,6 +25,12 @@ const BATCH_MAX: usize = 32;
 
 /// Elements of a batch's inputs, about. What is larger leaves the cache between one operator and the next.
 const BATCH_ELEMENTS: usize = 1 << 15;
+
+/// Numbers of a batch that the file fixes, at most: two gigabytes of float32.
+const FIXED_ELEMENTS_MAX: usize = 1 << 29;
+
+/// Bytes that are kept of an error's words.
+const WORDS_MAX: usize = 600;
 
 /// How long the pace of a model is measured, at most, once it has run.
 const PACE_TIME: Duration = Duration::from_millis(50);
@@ -271,6 +277,10 @@ pub(super) fn compute_batch(graph: &Graph, inputs: &[Input]) -> Result<usize> {
     match first.and_then(Axis::fixed) {
         _ if !graph.has_sample_axis() => Ok(1),
         Some(0) => Err(Error::invalid("model", "the inputs fix a batch of 0 rows")),
+        Some(n) if n.saturating_mul(row) > FIXED_ELEMENTS_MAX => {
+            let message = format!("the inputs fix a batch of {n} rows with {row} numbers each");
+            Err(Error::invalid("model", format!("{message}; {FIXED_ELEMENTS_MAX} numbers are the most in all")))
+        }
         Some(n) => Ok(n),
         None => Ok((BATCH_ELEMENTS / row.max(1)).clamp(1, BATCH_MAX)),
     }
@@ -331,13 +341,19 @@ fn convert(tensor: &Tensor, dtype: DType) -> Result<Tensor> {
     }
 }
 
-/// Runs `work`; failures and panics of tract become one clear error of the field `model`.
+/// Runs `work`; failures and panics of tract become one clear error of the field `model`. Their words may print whole
+/// tensors, so they are cut.
 pub(super) fn guard<T>(what: &str, work: impl FnOnce() -> anyhow::Result<T>) -> Result<T> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(e)) => Err(Error::invalid("model", format!("{what}: {e:#}"))),
-        Err(_) => Err(Error::invalid("model", format!("{what}: the graph is malformed"))),
-    }
+    let words = match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(e)) => format!("{e:#}"),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("nothing is known of it");
+            format!("the graph is malformed: {text}")
+        }
+    };
+    Err(Error::invalid("model", format!("{what}: {}", clipped(&words, WORDS_MAX))))
 }
 
 #[cfg(test)]

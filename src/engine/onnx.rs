@@ -3,18 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tract_onnx::Onnx;
-use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
 use tract_onnx::pb::type_proto::Value as TypeValue;
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto, ValueInfoProto};
+use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto};
 use tract_onnx::prelude::Framework;
 
-use super::{half, ml, quantize};
+use super::walk::Walk;
+use super::{half, ml, opsets, quantize};
 use crate::error::{Error, Result};
 use crate::tensor::DType;
-
-/// Most nodes of a graph, subgraphs included.
-const NODES_MAX: usize = 100_000;
 
 /// Operators that belong to the convolution before them.
 const BEHIND: [&str; 9] =
@@ -67,13 +65,9 @@ impl Graph {
         let mut proto = reader
             .proto_model_for_read(&mut &onnx[..])
             .map_err(|e| refuse(&format!("is not an ONNX file, or is cut off: {e:#}")))?;
-        let opsets: BTreeMap<String, i64> = proto.opset_import.iter().map(|o| (o.domain.clone(), o.version)).collect();
         let mut walk = Walk::default();
         walk.model(&proto)?;
-        let unknown = walk.unknown(&reader, &opsets);
-        if !unknown.is_empty() {
-            return Err(refuse(&format!("uses operators that cannot be run: {}", unknown.join(", "))));
-        }
+        let opsets = opsets::read(&proto, &reader, &walk.operators)?;
         half::widen(&mut proto);
         proto.graph.iter_mut().for_each(name_apart);
         let Some(graph) = &proto.graph else { return Err(refuse("holds no graph; is it an ONNX file?")) };
@@ -158,15 +152,8 @@ fn scores_of_map(mut port: Port, graph: &GraphProto) -> Port {
     port
 }
 
-/// Most elements that the bytes of a tensor can stand for (4-bit types hold two a byte), so that a declared shape
-/// cannot ask for memory that the file does not fill.
-fn held(tensor: &TensorProto) -> u64 {
-    let typed = [tensor.float_data.len(), tensor.double_data.len(), tensor.int32_data.len(), tensor.int64_data.len()];
-    let other = [tensor.uint64_data.len(), tensor.string_data.len(), 2 * tensor.raw_data.len()];
-    typed.into_iter().chain(other).sum::<usize>() as u64
-}
-
-fn refuse(message: &str) -> Error {
+/// An error of the file.
+pub(super) fn refuse(message: &str) -> Error {
     Error::invalid("model", format!("the file {message}"))
 }
 
@@ -193,84 +180,4 @@ fn dtype(code: i32) -> Option<DType> {
         DataType::String => DType::Text,
         _ => return None,
     })
-}
-
-/// Walks every place where a tensor or a node can stand.
-#[derive(Default)]
-struct Walk {
-    /// Nodes by domain and operator.
-    operators: BTreeMap<(String, String), u32>,
-    nodes: usize,
-    parameters: u64,
-}
-
-impl Walk {
-    /// Operators that do not run, with the opset (or the domain) that they come from.
-    fn unknown(&self, reader: &Onnx, opsets: &BTreeMap<String, i64>) -> Vec<String> {
-        let opset = |domain: &str| opsets.get(domain).copied().unwrap_or(0);
-        let name = |(domain, operator): &(String, String)| match domain.as_str() {
-            // Operators of the domain ai.onnx.ml are not ONNX's own, whatever a file says.
-            "" | "ai.onnx" if reader.op_register.0.contains_key(operator) && !ml::knows(operator) => None,
-            "" | "ai.onnx" => Some(format!("{operator} (opset {})", opset("").max(opset("ai.onnx")))),
-            ml::DOMAIN if ml::knows(operator) => None,
-            domain => Some(format!("{domain}.{operator} (opset {})", opset(domain))),
-        };
-        self.operators.keys().filter_map(name).collect()
-    }
-
-    fn model(&mut self, model: &ModelProto) -> Result<()> {
-        model.graph.iter().try_for_each(|g| self.graph(g))?;
-        model.functions.iter().flat_map(|f| &f.node).try_for_each(|n| self.node(n))?;
-        let training = model.training_info.iter().flat_map(|t| t.initialization.iter().chain(&t.algorithm));
-        // What only training needs is not run, so its operators do not count; its tensors are checked all the same.
-        let mut aside = Self::default();
-        training.into_iter().try_for_each(|g| aside.graph(g))
-    }
-
-    fn graph(&mut self, graph: &GraphProto) -> Result<()> {
-        for tensor in &graph.initializer {
-            let elements = tensor.dims.iter().try_fold(1u64, |n, &d| n.checked_mul(u64::try_from(d).ok()?));
-            self.tensor(tensor)?;
-            match elements {
-                Some(n) if n <= held(tensor) => self.parameters = self.parameters.saturating_add(n),
-                _ => {
-                    let (name, dims) = (&tensor.name, &tensor.dims);
-                    return Err(refuse(&format!(
-                        "declares the initializer `{name}` with shape {dims:?}, but holds less"
-                    )));
-                }
-            }
-        }
-        graph.sparse_initializer.iter().try_for_each(|t| self.sparse(t))?;
-        graph.node.iter().try_for_each(|n| self.node(n))
-    }
-
-    fn node(&mut self, node: &NodeProto) -> Result<()> {
-        self.nodes += 1;
-        if self.nodes > NODES_MAX {
-            let what = "the number of nodes in the model".to_owned();
-            return Err(Error::Exhausted { limit: "model_nodes".to_owned(), value: NODES_MAX as u64, what });
-        }
-        *self.operators.entry((node.domain.clone(), node.op_type.clone())).or_default() += 1;
-        for attribute in &node.attribute {
-            attribute.t.iter().chain(&attribute.tensors).try_for_each(|t| self.tensor(t))?;
-            attribute.sparse_tensor.iter().chain(&attribute.sparse_tensors).try_for_each(|t| self.sparse(t))?;
-            attribute.g.iter().chain(&attribute.graphs).try_for_each(|g| self.graph(g))?;
-        }
-        Ok(())
-    }
-
-    fn sparse(&self, sparse: &SparseTensorProto) -> Result<()> {
-        sparse.values.iter().chain(&sparse.indices).try_for_each(|t| self.tensor(t))
-    }
-
-    #[allow(clippy::unused_self)]
-    fn tensor(&self, tensor: &TensorProto) -> Result<()> {
-        let external = tensor.data_location == Some(DataLocation::External as i32);
-        if external || !tensor.external_data.is_empty() {
-            let advice = "external data is never read; save the model as one file";
-            return Err(refuse(&format!("keeps the tensor `{}` outside of itself: {advice}", tensor.name)));
-        }
-        Ok(())
-    }
 }

@@ -115,7 +115,11 @@ fn answer(expected: &Expected, signature: &Signature) -> Result<Answer> {
         Class::Index(i) => usize::try_from(*i).ok().filter(|i| *i < output.size).ok_or_else(|| {
             Error::invalid(
                 "class",
-                format!("label {i} was found, the model has {} classes (0 to {})", output.size, output.size - 1),
+                format!(
+                    "label {i} was found, the model has {} classes (0 to {})",
+                    output.size,
+                    output.size.saturating_sub(1)
+                ),
             )
         }),
         Class::Name(name) => output.classes.iter().position(|c| c == name).ok_or_else(|| {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::trace::TraceContext;
 use crate::engine::{Axis, Differentiability, Graph, Model, Port, Signature, Wish};
 use crate::error::{Error, Result};
-use crate::suite::{Audited, Check, Given, Plan, Slicer, Summary, Tags, Verdict, checks};
+use crate::suite::{Audited, Check, Given, Plan, Slicer, Summary, Tags, Verdict, checks, judged};
 
 /// Bytes of a record.
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
@@ -82,6 +82,7 @@ pub struct PortRecord {
 impl Inspection {
     /// The facts of a loaded model.
     pub(super) fn new(graph: &Graph, model: &Model) -> Result<Self> {
+        judged(model.signature())?;
         let axis = |axis: &Axis| match axis {
             Axis::Fixed(n) => n.to_string(),
             Axis::Open(name) if name.is_empty() => "?".to_owned(),

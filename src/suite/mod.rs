@@ -43,5 +43,5 @@ pub use slices::{Census, Slicer};
 pub use spec::write as write_spec;
 pub use summary::{Answers, Arrays, Summary};
 pub use tally::{Cell, ConfusionMatrix};
-pub use validate::{Given, Missing, checks, fits, validate};
+pub use validate::{Given, Missing, checks, fits, judged, validate};
 pub use verdict::{Audited, Evidence, Outcome, Tags, Verdict};

@@ -192,13 +192,15 @@ fn expected(property: &Value) -> String {
     types + &bounds
 }
 
-/// Floats without a fraction as integers: a Struct has floats alone.
+/// Floats without a fraction as integers, and integers that no float tells apart as floats: a Struct has floats alone, and
+/// a check is the same however it came.
 fn whole(value: Value) -> Value {
     match value {
         #[allow(clippy::cast_possible_truncation)]
         Value::Number(n) => match n.as_f64() {
             Some(f) if f.fract() == 0.0 && f.abs() < 1e15 => Value::from(f as i64),
-            _ => Value::Number(n),
+            Some(f) => Value::from(f),
+            None => Value::Number(n),
         },
         Value::Array(items) => Value::Array(items.into_iter().map(whole).collect()),
         other => other,

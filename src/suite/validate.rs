@@ -9,7 +9,7 @@ use super::corrupt;
 use super::gate::Gate;
 use super::report::Place;
 use super::summary::{Arrays, Summary};
-use crate::engine::{Input, OutputKind, Signature};
+use crate::engine::{Input, Output, OutputKind, Signature};
 use crate::error::{Error, Result, Violations, nearest};
 use crate::metric::Level;
 use crate::probe::attack::Goal;
@@ -70,6 +70,7 @@ pub fn validate(
     checks: &[Check],
     gates: &[String],
 ) -> Result<Vec<Gate>> {
+    judged(signature)?;
     let mut violations = Violations::default();
     violations.catch(fits(signature, summary).map_err(|e| e.under("suite")))?;
     violations.catch(answers_fit(signature, summary))?;
@@ -90,6 +91,16 @@ pub fn validate(
     }
     violations.finish()?;
     Ok(read)
+}
+
+/// Refuses a model whose judged output holds no number.
+pub fn judged(signature: &Signature) -> Result<()> {
+    let Output { name, size, .. } = &signature.output;
+    if *size > 0 {
+        return Ok(());
+    }
+    let message = format!("`{name}` was found, which holds no numbers; an output of scores or values was expected");
+    Err(Error::invalid("signature.output.name", message))
 }
 
 /// Refuses a suite whose inputs are not the model's; all violations at once.
