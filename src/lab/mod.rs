@@ -13,6 +13,7 @@ pub mod records;
 mod replay;
 mod results;
 mod reuse;
+mod sealed;
 pub mod slot;
 mod suite_file;
 mod suites;
@@ -82,9 +83,20 @@ impl Lab {
         &self.0.limits
     }
 
-    /// Whether the engine answers; what readiness is.
+    /// Whether the engine answers and takes in more; what readiness is.
     pub async fn ready(&self) -> Result<()> {
-        self.0.engine.queue.pending().await.map(drop)
+        self.0.engine.queue.pending().await?;
+        self.room(0)
+    }
+
+    /// Refuses to take in `bytes` more where that leaves less of the disk than is kept free.
+    fn room(&self, bytes: u64) -> Result<()> {
+        let (kept, free) = (self.limits().disk_free_bytes, self.engine().blobs.free()?);
+        if free >= kept.saturating_add(bytes) {
+            return Ok(());
+        }
+        let what = format!("what the disk is to hold: {free} bytes of it are free, {bytes} are to come, which");
+        Err(Error::Exhausted { limit: "disk_free_bytes".to_owned(), value: kept, what })
     }
 
     /// Which walls stand around slots. The first time a slot is started to see, which then waits for who needs one.

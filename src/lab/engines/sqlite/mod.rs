@@ -30,6 +30,7 @@ pub fn open(dir: &Path) -> Result<Engine> {
     let path = dir.join("assay.db");
     let connection = Connection::open(&path).map_err(failed)?;
     schema::configure(&connection)?;
+    schema::examine(&connection)?;
     schema::migrate(&connection)?;
     let sqlite = Arc::new(Sqlite {
         store: Store::start(&path, connection)?,
@@ -57,7 +58,9 @@ fn failed(e: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
     match e.sqlite_error_code() {
         Some(DiskFull) => Error::Exhausted { limit: "disk".to_owned(), value: 0, what: "the database".to_owned() },
-        Some(DatabaseCorrupt | NotADatabase) => Error::DataLoss(format!("the database is damaged: {e}")),
+        Some(DatabaseCorrupt | NotADatabase) => {
+            Error::DataLoss(format!("the database is damaged: {e}; see `assay doctor`, restore the folder from a copy"))
+        }
         _ => Error::internal("database", e),
     }
 }
