@@ -95,7 +95,7 @@ impl Lab {
         if free >= kept.saturating_add(bytes) {
             return Ok(());
         }
-        let what = format!("what the disk is to hold: {free} bytes of it are free, {bytes} are to come, which");
+        let what = format!("what is asked of the disk ({free} bytes are free, {bytes} are to come)");
         Err(Error::Exhausted { limit: "disk_free_bytes".to_owned(), value: kept, what })
     }
 

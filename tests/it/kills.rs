@@ -48,8 +48,8 @@ fn orders(seeds: u64) -> Vec<Order> {
     let forest = crate::zoo::zoo().into_iter().find(|specimen| specimen.name == "sk_forest").unwrap().onnx;
     let pictures = |seed| Order {
         onnx: MODEL.to_vec(),
-        cases: digits(24),
-        checks: &["clean", "gaussian_noise:severity=[1,3,5]", "pgd:steps=10", "square:query_budget=50", "saliency"],
+        cases: digits(16),
+        checks: &["clean", "gaussian_noise:severity=[1,3,5]", "pgd:steps=5", "square:query_budget=30", "saliency"],
         gates: &["clean.accuracy >= 0.5", "pgd.robust_accuracy >= 0.1"],
         background: false,
         seed,
@@ -109,7 +109,7 @@ impl World {
             let address = format!("http://{}", self.address.lock().unwrap());
             if let Ok(channel) = Channel::from_shared(address).unwrap().connect().await {
                 match call(channel).await {
-                    Err(status) if broken(&status) => eprintln!("DEBUG {status:?}"),
+                    Err(status) if broken(&status) => {}
                     answer => return answer,
                 }
             }
@@ -218,7 +218,6 @@ async fn jsonl(world: &World, job: &str) -> Vec<u8> {
         let server = format!("http://{}", world.address.lock().unwrap());
         let args = ["job", "watch", job, "--output", "jsonl", "--server", &server];
         let output = tokio::task::block_in_place(|| crate::cli::assay(&args));
-        eprintln!("DEBUG watch {:?} {}", output.status.code(), String::from_utf8_lossy(&output.stderr));
         // Gates that held or not are both an end; a server that went is none.
         if output.status.code().is_some_and(|code| code < 2) {
             return output.stdout;
@@ -255,7 +254,7 @@ async fn strike(
     let moment = MOMENTS[random.next_u32() as usize % MOMENTS.len()];
     if moment != Moment::Anytime {
         // A moment that does not come is as good as any other.
-        let _ = tokio::time::timeout(job * 3, world.moments[moment as usize].notified()).await;
+        let _ = tokio::time::timeout(job * 2, world.moments[moment as usize].notified()).await;
     }
     let share = f64::from(random.next_u32()) / f64::from(u32::MAX);
     tokio::time::sleep(moment.spread(job).mul_f64(share)).await;
@@ -271,7 +270,6 @@ async fn strike(
         *server = Server::configured(folder, "2", CONFIG);
     });
     world.address.lock().unwrap().clone_from(&server.address);
-    eprintln!("DEBUG struck {moment:?}");
     (moment, "server")
 }
 

@@ -22,6 +22,7 @@ mod kills;
 mod lime;
 mod losses;
 mod metrics;
+mod migrations;
 mod models;
 mod pictures;
 mod quality;

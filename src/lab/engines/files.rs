@@ -18,7 +18,7 @@ use super::{Blobs, Staged};
 use crate::error::{Error, Result};
 
 /// How long a blob under way waits to be gone on with.
-const KEPT: Duration = Duration::from_secs(24 * 3600);
+pub(in crate::lab) const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// `<dir>/blobs/<aa>/<digest>`, with `<dir>/staging` for what is under way, `<dir>/partial` for what may be gone on with,
 /// and `<dir>/slots` for the folders of slots.
@@ -40,7 +40,8 @@ impl Files {
         for folder in [staging, slots, dir.join("blobs"), dir.join("partial")] {
             fs::create_dir_all(&folder).map_err(|e| io("making the data folder", &e))?;
         }
-        let files = Self { dir: dir.to_owned(), next: AtomicU64::new(0), busy: Arc::default(), verified: Arc::default() };
+        let files =
+            Self { dir: dir.to_owned(), next: AtomicU64::new(0), busy: Arc::default(), verified: Arc::default() };
         files.forget_old();
         Ok(files)
     }

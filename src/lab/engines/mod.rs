@@ -9,7 +9,7 @@ pub mod sqlite;
 mod verified;
 mod wakes;
 
-pub(in crate::lab) use files::digest;
+pub(in crate::lab) use files::{KEPT, digest};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -49,7 +49,9 @@ pub(super) fn examine(connection: &Connection) -> Result<()> {
     if found == "ok" {
         return Ok(());
     }
-    Err(Error::DataLoss(format!("the database is damaged: {found}; see `assay doctor`, restore the folder from a copy")))
+    Err(Error::DataLoss(format!(
+        "the database is damaged: {found}; see `assay doctor`, restore the folder from a copy"
+    )))
 }
 
 /// Brings the database to the newest version; a newer one is refused.
