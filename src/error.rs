@@ -94,6 +94,8 @@ impl Error {
         let cut = |text: String| clipped(&text, bytes);
         match self {
             Self::Invalid(violations) => Self::Invalid(brief(violations, bytes)),
+            Self::Unauthenticated(text) => Self::Unauthenticated(cut(text)),
+            Self::Denied(text) => Self::Denied(cut(text)),
             Self::NotFound(text) => Self::NotFound(cut(text)),
             Self::AlreadyExists(text) => Self::AlreadyExists(cut(text)),
             Self::Precondition(text) => Self::Precondition(cut(text)),

@@ -10,6 +10,7 @@ mod report;
 mod status;
 mod suites;
 pub mod tls;
+mod whole;
 
 /// Generated from `proto/`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::too_many_lines, clippy::unwrap_used, clippy::expect_used)]
@@ -110,12 +111,13 @@ pub async fn routes(lab: &Lab, slots: usize) -> Result<Routes> {
     });
     let suites =
         pb::suite_service_server::SuiteServiceServer::new(service.clone()).max_decoding_message_size(CASES_MAX);
-    Ok(Routes::new(health_service)
+    let routes = Routes::new(health_service)
         .add_service(reflection)
         .add_service(pb::model_service_server::ModelServiceServer::new(service.clone()))
         .add_service(suites)
         .add_service(pb::job_service_server::JobServiceServer::new(service.clone()))
-        .add_service(pb::catalog_service_server::CatalogServiceServer::new(service)))
+        .add_service(pb::catalog_service_server::CatalogServiceServer::new(service));
+    Ok(routes.into_axum_router().layer(axum::middleware::map_request(whole::watch)).into())
 }
 
 /// A server with the limits of a connection.

@@ -4,6 +4,7 @@ use tonic::{Request, Streaming};
 
 use super::convert::{case_from_pb, check_from_pb, suite_to_pb};
 use super::pb::{self, suite_service_server::SuiteService};
+use super::whole::Cut;
 use super::{Reply, Service};
 use crate::error::{Error, Result};
 use crate::lab::NewSuite;
@@ -13,6 +14,7 @@ impl SuiteService for Service {
     async fn upload_suite(&self, request: Request<Streaming<pb::UploadSuiteRequest>>) -> Reply<pb::Suite> {
         let tenant = self.tenant(&request)?;
         let _held = self.lab.stream_place(&tenant)?;
+        let cut = Cut::of(&request);
         let mut messages = request.into_inner();
         let first = messages.message().await?.and_then(|m| m.message);
         let Some(pb::upload_suite_request::Message::Header(header)) = first else {
@@ -33,6 +35,7 @@ impl SuiteService for Service {
                 position += 1;
             }
         }
+        cut.refuse()?;
         Ok(suite_to_pb(&upload.finish().await?).into())
     }
 

@@ -50,7 +50,7 @@ pub(super) enum Command {
     /// Submit, watch and end jobs on a service.
     #[command(subcommand)]
     Job(Job),
-    /// Look at this machine, a data folder and a service; changes nothing.
+    /// Look at this machine, a data folder and a service; changes nothing without --repair.
     #[command(after_help = DOCTOR_HELP)]
     Doctor(Doctor),
     /// Make tokens by which callers show a service who they are.
@@ -268,6 +268,10 @@ pub(super) struct Doctor {
     /// A service that should answer.
     #[arg(long, value_name = "URL")]
     pub(super) server: Option<String>,
+    /// Put the data folder in order, which no server may hold: delete blobs that no record names and what was left
+    /// under way, move torn blobs to DIR/quarantine.
+    #[arg(long)]
+    pub(super) repair: bool,
     #[arg(long, value_enum, default_value_t = DoctorOutput::Table)]
     pub(super) output: DoctorOutput,
 }

@@ -16,8 +16,12 @@ use crate::lab::doctor::{self, Health, Sign};
 pub(super) async fn doctor(args: &Doctor) -> Result<Ended> {
     let mut signs = doctor::machine();
     match args.engine.split_once(':') {
-        Some(("sqlite", dir)) if !dir.is_empty() => signs.extend(doctor::data(Path::new(dir))),
-        None if args.engine == "memory" => {}
+        Some(("sqlite", dir)) if !dir.is_empty() => {
+            // What is looked at then is what the repair has left.
+            signs.extend(if args.repair { doctor::repair(Path::new(dir)) } else { Vec::new() });
+            signs.extend(doctor::data(Path::new(dir)));
+        }
+        None if args.engine == "memory" && !args.repair => {}
         _ => {
             let message = format!("`{}` was found, `sqlite:DIR` or `memory` was expected", args.engine);
             return Err(Error::invalid("engine", message));

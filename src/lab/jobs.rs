@@ -9,6 +9,7 @@ use super::engines::{Appended, Expect};
 use super::limits::within;
 use super::names;
 use super::records::{CheckSpec, JobRecord, JobSpec, Line, State, SuiteRecord, decode, encode};
+use super::sealed::seal;
 use super::trace::TraceContext;
 use super::{Lab, results};
 use crate::engine::{Signature, Spent};
@@ -55,6 +56,7 @@ impl Lab {
     /// Writes a validated job and enqueues its shards.
     async fn begin(&self, tenant: &str, mut created: Created, request_id: &str) -> Result<Created> {
         self.room_for_job(tenant, created.shards).await?;
+        self.room(0)?;
         let pending = self.engine().queue.pending().await?;
         within("queued_shards", self.limits().queued_shards, pending + created.shards, "the number of queued shards")?;
         let mut id = names::fresh_id()?;
@@ -62,7 +64,7 @@ impl Lab {
             within("request_id_bytes", 128, request_id.len() as u64, "the length of request_id")?;
             let hash = names::content_id(&[&encode(&created.job.spec)?]);
             let key = format!("request/{tenant}/{request_id}");
-            let claim = encode(&(&id, &hash))?;
+            let claim = seal(&(&id, &hash))?;
             if self.engine().meta.put(&key, &claim, Expect::Absent).await?.is_none() {
                 let (_, (first, spec)): (_, (String, String)) = self.get(&key, request_id).await?;
                 if spec != hash {
@@ -76,7 +78,7 @@ impl Lab {
         created.job.trace = TraceContext::of(&Span::current());
         Span::current().record("job", &created.job.name);
         let key = key(tenant, &id);
-        if self.engine().meta.put(&key, &encode(&created.job)?, Expect::Absent).await?.is_none() {
+        if self.engine().meta.put(&key, &seal(&created.job)?, Expect::Absent).await?.is_none() {
             created.job = self.get(&key, &created.job.name).await?.1;
         }
         if created.job.state == State::Running {
@@ -252,7 +254,7 @@ impl Lab {
 
     /// Ends a job: the last line of its log, then its record. The first end stands.
     pub(super) async fn end(&self, job: &JobRecord, state: State, counts: BTreeMap<String, u64>) -> Result<()> {
-        let line = encode(&Line::Done { state, counts: counts.clone() })?;
+        let line = seal(&Line::Done { state, counts: counts.clone() })?;
         if let Appended::Exists(_) = self.engine().log.append(&job.name, DONE, &line).await? {
             return self.settle(job).await;
         }
@@ -285,7 +287,7 @@ impl Lab {
             if current.state == State::Running {
                 let revision = Expect::Revision(stored.revision);
                 // Whoever was faster has written the same.
-                self.engine().meta.put(&key, &encode(&ended)?, revision).await?;
+                self.engine().meta.put(&key, &seal(&ended)?, revision).await?;
             }
         }
         self.engine().queue.forget(&job.name).await?;

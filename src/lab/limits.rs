@@ -17,6 +17,8 @@ pub struct Limits {
     pub suite_cases: u64,
     pub job_checks: u64,
     pub job_gates: u64,
+    /// Free bytes of the disk below which nothing new is taken in: what runs needs some to end.
+    pub disk_free_bytes: u64,
     /// Shards of all jobs that wait or run.
     pub queued_shards: u64,
     /// Calls that are answered at once, of all tenants; more are refused with a time to come back.
@@ -55,6 +57,7 @@ impl Default for Limits {
             suite_cases: 5_000_000,
             job_checks: 1000,
             job_gates: 1000,
+            disk_free_bytes: 256 << 20,
             queued_shards: 1_000_000,
             calls: 1024,
             streams: 2048,
@@ -80,6 +83,7 @@ impl Limits {
             ("suite_cases", self.suite_cases),
             ("job_checks", self.job_checks),
             ("job_gates", self.job_gates),
+            ("disk_free_bytes", self.disk_free_bytes),
             ("queued_shards", self.queued_shards),
             ("calls", self.calls),
             ("streams", self.streams),

@@ -14,6 +14,7 @@ pub mod records;
 mod replay;
 mod results;
 mod reuse;
+mod sealed;
 pub mod slot;
 mod suite_file;
 mod suites;
@@ -129,12 +130,23 @@ impl Lab {
         let _ = self.0.closing.subscribe().wait_for(|closing| *closing).await;
     }
 
-    /// Whether the engine answers; what readiness is.
+    /// Whether the engine answers and takes in more; what readiness is.
     pub async fn ready(&self) -> Result<()> {
         if *self.0.closing.borrow() {
             return Err(Error::Unavailable("the server stops".to_owned()));
         }
-        self.0.engine.queue.pending().await.map(drop)
+        self.0.engine.queue.pending().await?;
+        self.room(0)
+    }
+
+    /// Refuses to take in `bytes` more where that leaves less of the disk than is kept free.
+    fn room(&self, bytes: u64) -> Result<()> {
+        let (kept, free) = (self.limits().disk_free_bytes, self.engine().blobs.free()?);
+        if free >= kept.saturating_add(bytes) {
+            return Ok(());
+        }
+        let what = format!("what is asked of the disk ({free} bytes are free, {bytes} are to come)");
+        Err(Error::Exhausted { limit: "disk_free_bytes".to_owned(), value: kept, what })
     }
 
     /// Which walls stand around slots. The first time a slot is started to see, which then waits for who needs one.

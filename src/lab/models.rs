@@ -8,7 +8,8 @@ use super::engines::{Expect, Staged};
 use super::limits::within;
 use super::meters::UPLOADED;
 use super::names;
-use super::records::{JobRecord, ModelRecord, State, decode, encode};
+use super::records::{JobRecord, ModelRecord, State, decode};
+use super::sealed::seal;
 use super::{Lab, records};
 use crate::error::{Error, Result};
 
@@ -46,6 +47,7 @@ impl Lab {
         }
         digest_field(&header.sha256)?;
         self.room_for_model(tenant, header.size).await?;
+        self.room(header.size)?;
         let staged = match header.resumable {
             true => self.engine().blobs.resume(&partial(tenant, &header.sha256, header.size)).await?,
             false => self.engine().blobs.stage().await?,
@@ -158,7 +160,7 @@ impl ModelUpload {
             inspection,
         };
         let key = key(&tenant, &id);
-        if lab.engine().meta.put(&key, &encode(&record)?, Expect::Absent).await?.is_some() {
+        if lab.engine().meta.put(&key, &seal(&record)?, Expect::Absent).await?.is_some() {
             return Ok(record);
         }
         match lab.engine().meta.get(&key).await? {

@@ -16,7 +16,8 @@ use super::jobs::key_of;
 use super::meters::{CASE_DURATION, DUPLICATES, QUERIES, REDELIVERIES};
 use super::models::owner;
 use super::names;
-use super::records::{ArtifactRecord, JobRecord, Line, ShardLine, State, encode};
+use super::records::{ArtifactRecord, JobRecord, Line, ShardLine, State};
+use super::sealed::seal;
 use super::slot::{Ask, Death, Slot, Tell, Work};
 use crate::error::{Error, Result};
 use crate::suite::{Evidence, Shard, Verdict};
@@ -174,7 +175,14 @@ impl Worker {
     /// Runs a shard in the slot while the lease is kept up.
     async fn run(&mut self, lease: &Lease, job: &JobRecord, shard: &Shard) -> Result<End> {
         let lab = self.lab.clone();
-        let work = work(&lab, job, shard, job.spec.artifacts).await?;
+        let work = match work(&lab, job, shard, job.spec.artifacts).await {
+            // No waiting brings lost bytes back.
+            Err(lost @ (Error::DataLoss(_) | Error::NotFound(_))) => {
+                tracing::error!(error = %lost, job = job.name, "what a job needs is lost");
+                return Ok(End::Evidence(failed(job, shard, &ids(&lab, job, shard).await?, &lost.to_string())?));
+            }
+            other => other?,
+        };
         let tenant = names::tenant(&job.name)?;
         let owner = owner(tenant, &job.model);
         let mut slot = match self.slot.take_if(|slot| slot.serves(&owner)) {
@@ -271,7 +279,7 @@ impl Worker {
         }
         let Evidence { verdicts, tags, audits, queries, .. } = evidence;
         let line = ShardLine { verdicts, tags, audits, queries, artifacts };
-        let appended = engine.log.append(&job.name, lease.shard, &encode(&Line::Shard(line))?).await?;
+        let appended = engine.log.append(&job.name, lease.shard, &seal(&Line::Shard(line))?).await?;
         if matches!(appended, Appended::Exists(_)) {
             counter!(DUPLICATES).increment(1);
         }
@@ -353,10 +361,14 @@ async fn keep_up(lab: &Lab, lease: &Lease) -> Result<()> {
 
 /// Ids of a shard's cases; positions stand in where the suite's file cannot be read.
 async fn ids(lab: &Lab, job: &JobRecord, shard: &Shard) -> Result<Vec<String>> {
-    let path = lab.engine().blobs.local(&job.suite).await?;
     let cases = shard.cases.clone();
-    let read = tokio::task::spawn_blocking(move || super::suite_file::read(&path, cases)).await;
-    let cases = read.map_err(|e| Error::internal("reading the suite", e))?;
+    let cases = match lab.engine().blobs.local(&job.suite).await {
+        Ok(path) => {
+            let read = tokio::task::spawn_blocking(move || super::suite_file::read(&path, cases)).await;
+            read.map_err(|e| Error::internal("reading the suite", e))?
+        }
+        lost => lost.map(|_| Vec::new()),
+    };
     Ok(cases.map_or_else(
         |_| shard.cases.clone().map(|i| format!("#{i}")).collect(),
         |c| c.into_iter().map(|c| c.id).collect(),

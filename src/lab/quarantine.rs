@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::Lab;
 use super::engines::Expect;
 use super::names;
-use super::records::{decode, encode};
+use super::records::decode;
+use super::sealed::seal;
 use super::slot::Death;
 use crate::error::Result;
 
@@ -35,7 +36,7 @@ impl Lab {
             let deaths = Deaths { count: deaths.count + 1, last: death.0.clone() };
             let expect = revision.map_or(Expect::Absent, Expect::Revision);
             // Another worker may have counted one at the same time.
-            if self.engine().meta.put(&key, &encode(&deaths)?, expect).await?.is_some() {
+            if self.engine().meta.put(&key, &seal(&deaths)?, expect).await?.is_some() {
                 return Ok(());
             }
         }

@@ -17,7 +17,8 @@ pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
 
 /// A record from its bytes.
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    rmp_serde::from_slice(bytes).map_err(|e| Error::DataLoss(format!("a stored record cannot be read: {e}")))
+    rmp_serde::from_slice(super::sealed::open(bytes)?)
+        .map_err(|e| Error::DataLoss(format!("a stored record cannot be read: {e}")))
 }
 
 /// An uploaded model.

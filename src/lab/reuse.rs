@@ -8,7 +8,8 @@ use super::Lab;
 use super::engines::Expect;
 use super::jobs::key_of;
 use super::names;
-use super::records::{JobRecord, Line, ShardLine, decode, encode};
+use super::records::{JobRecord, Line, ShardLine, decode};
+use super::sealed::seal;
 use super::suite_file;
 use crate::error::{Error, Result};
 use crate::suite::{Evidence, Outcome, Shard};
@@ -30,7 +31,7 @@ impl Lab {
     pub(super) async fn offer(&self, job: &JobRecord) -> Result<()> {
         for (check, key) in keys(job)?.into_iter().enumerate() {
             let offer: Offer = (job.name.clone(), check as u64);
-            self.engine().meta.put(&key, &encode(&offer)?, Expect::Any).await?;
+            self.engine().meta.put(&key, &seal(&offer)?, Expect::Any).await?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::limits::within;
 use super::meters::UPLOADED;
 use super::names;
 use super::records::{CheckSpec, SuiteRecord, decode, encode};
+use super::sealed::seal;
 use super::suite_file::Writer;
 use crate::data::Case;
 use crate::error::{Error, Result};
@@ -53,6 +54,7 @@ impl Lab {
         if !header.checks.is_empty() {
             CheckSpec::read_all(&header.checks).map_err(|e| e.under("header"))?;
         }
+        self.room(0)?;
         Ok(SuiteUpload {
             lab: self.clone(),
             tenant: tenant.to_owned(),
@@ -114,6 +116,7 @@ impl SuiteUpload {
     }
 
     async fn flush(&mut self) -> Result<()> {
+        self.lab.room(self.pending.len() as u64)?;
         counter!(UPLOADED).increment(self.pending.len() as u64);
         self.staged.write(std::mem::take(&mut self.pending)).await
     }
@@ -149,7 +152,7 @@ impl SuiteUpload {
         };
         let key = key(&self.tenant, &id);
         let meta = &self.lab.engine().meta;
-        if meta.put(&key, &encode(&record)?, Expect::Absent).await?.is_some() {
+        if meta.put(&key, &seal(&record)?, Expect::Absent).await?.is_some() {
             return Ok(record);
         }
         match meta.get(&key).await? {

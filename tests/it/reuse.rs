@@ -171,14 +171,7 @@ async fn an_audit_is_of_its_own_jobs_cases() {
     let channel = server.channel().await;
     let forest = crate::zoo::zoo().into_iter().find(|specimen| specimen.name == "sk_forest").unwrap();
     let model = model(&channel, &forest.onnx, "").await.unwrap().name;
-    let row = |i: usize| {
-        let value = |feature: usize| ((i * 7 + feature * 13) % 29) as f32 / 4.0;
-        let row = ndarray::Array1::from_iter((0..4).map(value)).into_dyn();
-        let inputs = [("X".to_owned(), Value::Tensor(Tensor::F32(row)))].into();
-        let expected = Expected::Class { label: Class::Index(i as u64 % 3), acceptable: Vec::new() };
-        case_to_pb(Case { id: i.to_string(), inputs, expected, tags: [].into() })
-    };
-    let suite = suite(&channel, (0..60).map(row).collect()).await.unwrap().name;
+    let suite = suite(&channel, rows(60)).await.unwrap().name;
     let report = async |limit: u64| {
         let checks = ["clean", "permutation_importance", "partial_dependence:target=1"];
         let job = create(&channel, pb::JobSpec { limit, ..spec(&model, &suite, &checks) }, "").await.unwrap();
@@ -199,4 +192,16 @@ async fn an_audit_is_of_its_own_jobs_cases() {
     let part = report(30).await;
     assert!(part[1].metrics.iter().all(|metric| metric.n == 30) && part[2].curves != first[2].curves);
     assert_eq!(report(0).await, first);
+}
+
+/// Rows of four features in three classes, as the small forest of the zoo takes them.
+pub(crate) fn rows(count: usize) -> Vec<pb::Case> {
+    let row = |i: usize| {
+        let value = |feature: usize| ((i * 7 + feature * 13) % 29) as f32 / 4.0;
+        let row = ndarray::Array1::from_iter((0..4).map(value)).into_dyn();
+        let inputs = [("X".to_owned(), Value::Tensor(Tensor::F32(row)))].into();
+        let expected = Expected::Class { label: Class::Index(i as u64 % 3), acceptable: Vec::new() };
+        case_to_pb(Case { id: i.to_string(), inputs, expected, tags: [].into() })
+    };
+    (0..count).map(row).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Sign, size};
 use crate::error::Result;
@@ -26,7 +26,7 @@ pub(super) fn signs(dir: &Path, view: &View, files: BTreeMap<String, u64>, in_us
         Ok(wanted) => wanted,
         Err(e) => return vec![Sign::fail("records", e.to_string(), "restore the folder from a copy")],
     };
-    let path = |digest: &str| dir.join("blobs").join(digest.get(..2).unwrap_or_default()).join(digest);
+    let path = |digest: &str| path(dir, digest);
     let missing: Vec<&String> = wanted.iter().filter(|d| !files.contains_key(*d) && !path(d).exists()).collect();
     // A blob that a server deletes meanwhile is not torn.
     let torn = |digest: &&String| blob_digest(&path(digest)).map_or(path(digest).exists(), |found| found != **digest);
@@ -40,18 +40,31 @@ pub(super) fn signs(dir: &Path, view: &View, files: BTreeMap<String, u64>, in_us
     }
     if !torn.is_empty() {
         let found = format!("{} with other bytes than their digest: {}", torn.len(), some(&torn));
-        signs.push(Sign::fail("torn", found, "delete and upload again what they belong to; see to the disk"));
+        signs.push(Sign::fail(
+            "torn",
+            found,
+            "upload what they belong to again, or set them aside with --repair; see to the disk",
+        ));
     }
     if !orphans.is_empty() {
         let found = format!("{}, {}, named by no record: {}", orphans.len(), size(lost), some(&orphans));
-        let advice = if in_use { "they may be uploads under way; look again" } else { "they only take space" };
+        let advice = if in_use {
+            "they may be uploads under way; look again"
+        } else {
+            "they only take space; --repair deletes them"
+        };
         signs.push(Sign::warn("orphans", found, advice));
     }
     signs
 }
 
+/// Where a blob lies.
+pub(super) fn path(dir: &Path, digest: &str) -> PathBuf {
+    dir.join("blobs").join(digest.get(..2).unwrap_or_default()).join(digest)
+}
+
 /// Digests that records name.
-fn wanted(view: &View) -> Result<BTreeSet<String>> {
+pub(super) fn wanted(view: &View) -> Result<BTreeSet<String>> {
     let mut wanted = BTreeSet::new();
     view.records("model/", |bytes| {
         wanted.insert(decode::<ModelRecord>(bytes)?.sha256);

@@ -6,9 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Instant;
 
-use nix::sys::statvfs::statvfs;
-
 use super::{Sign, blobs, size};
+use crate::lab::engines;
 use crate::lab::engines::sqlite::View;
 
 /// Free bytes below which uploads will soon be refused.
@@ -57,17 +56,12 @@ fn holder(dir: &Path) -> Option<u32> {
 }
 
 fn space(dir: &Path) -> Sign {
-    match statvfs(dir) {
+    match engines::free(dir) {
         Err(e) => Sign::warn("disk space", format!("unknown: {e}"), ""),
-        Ok(stat) => {
-            #[allow(clippy::useless_conversion)] // These are u32 on some systems.
-            let (free, unit) = (u64::from(stat.blocks_available()), u64::from(stat.fragment_size()));
-            let free = free.saturating_mul(unit);
-            match free {
-                0..FREE_MIN => Sign::warn("disk space", format!("{} free", size(free)), "delete jobs, or give it more"),
-                _ => Sign::ok("disk space", format!("{} free", size(free))),
-            }
+        Ok(free @ 0..FREE_MIN) => {
+            Sign::warn("disk space", format!("{} free", size(free)), "delete jobs, or give it more")
         }
+        Ok(free) => Sign::ok("disk space", format!("{} free", size(free))),
     }
 }
 

@@ -1,8 +1,10 @@
-//! What a machine and a data folder are fit for. Everything is only looked at: no lock, no migration, no repair.
+//! What a machine and a data folder are fit for. Everything is only looked at, without a lock or a migration, unless a
+//! repair is asked for.
 
 mod blobs;
 mod data;
 mod machine;
+mod repair;
 mod slot;
 
 use std::path::Path;
@@ -56,6 +58,11 @@ pub fn machine() -> Vec<Sign> {
 /// The data folder of the engine `sqlite:DIR`, which may be in use.
 pub fn data(dir: &Path) -> Vec<Sign> {
     data::signs(dir)
+}
+
+/// Puts the data folder of the engine `sqlite:DIR` in order, which must not be in use; what was done, action by action.
+pub fn repair(dir: &Path) -> Vec<Sign> {
+    repair::signs(dir)
 }
 
 /// A slot that is started and asked about `onnx` with a signature, as for every upload, and what shuts it in.

@@ -13,11 +13,12 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::verified::Verified;
 use super::{Blobs, Staged};
 use crate::error::{Error, Result};
 
 /// How long a blob under way waits to be gone on with.
-const KEPT: Duration = Duration::from_secs(24 * 3600);
+pub(in crate::lab) const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// `<dir>/blobs/<aa>/<digest>`, with `<dir>/staging` for what is under way, `<dir>/partial` for what may be gone on with,
 /// and `<dir>/slots` for the folders of slots.
@@ -26,6 +27,7 @@ pub(super) struct Files {
     next: AtomicU64,
     /// Keys of partial blobs that someone writes now.
     busy: Arc<Mutex<HashSet<String>>>,
+    verified: Arc<Verified>,
 }
 
 impl Files {
@@ -38,7 +40,8 @@ impl Files {
         for folder in [staging, slots, dir.join("blobs"), dir.join("partial")] {
             fs::create_dir_all(&folder).map_err(|e| io("making the data folder", &e))?;
         }
-        let files = Self { dir: dir.to_owned(), next: AtomicU64::new(0), busy: Arc::default() };
+        let files =
+            Self { dir: dir.to_owned(), next: AtomicU64::new(0), busy: Arc::default(), verified: Arc::default() };
         files.forget_old();
         Ok(files)
     }
@@ -72,11 +75,25 @@ impl Files {
         }
         Ok(self.dir.join("blobs").join(&digest[..2]).join(digest))
     }
+
+    /// Where a blob lies whose bytes are those that its name says.
+    async fn sound(&self, digest: &str) -> Result<PathBuf> {
+        let (path, name, verified) = (self.path(digest)?, digest.to_owned(), self.verified.clone());
+        blocking(move || verified.check(&path, &name).map(|()| path)).await
+    }
+
+    /// A draft that begins with what was hashed already.
+    fn draft(&self, path: PathBuf, open: Open, size: u64, hold: Option<Hold>) -> Draft {
+        let (blobs, verified) = (self.dir.join("blobs"), self.verified.clone());
+        let (open, written) = (Some(spawn_blocking(|| Ok(open))), channel().1);
+        Draft { path, open, written, size, blobs, verified, hold }
+    }
 }
 
 /// Errors of the file system as the caller sees them.
-fn io(what: &str, e: &std::io::Error) -> Error {
-    if e.kind() == std::io::ErrorKind::StorageFull {
+pub(super) fn io(what: &str, e: &std::io::Error) -> Error {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    if matches!(e.kind(), StorageFull | QuotaExceeded | FileTooLarge) {
         return Error::Exhausted { limit: "disk".to_owned(), value: 0, what: what.to_owned() };
     }
     Error::internal(what, e)
@@ -132,14 +149,11 @@ struct Draft {
     written: Receiver<()>,
     size: u64,
     blobs: PathBuf,
+    verified: Arc<Verified>,
     hold: Option<Hold>,
 }
 
 impl Draft {
-    fn new(path: PathBuf, open: Open, size: u64, blobs: PathBuf, hold: Option<Hold>) -> Self {
-        Self { path, open: Some(spawn_blocking(|| Ok(open))), written: channel().1, size, blobs, hold }
-    }
-
     /// The file, once all bytes are in it.
     async fn open(&mut self) -> Result<Open> {
         let last = self.open.take().ok_or_else(|| Error::internal("upload", "an earlier write was interrupted"))?;
@@ -189,13 +203,16 @@ impl Staged for Draft {
         }
         let folder = self.blobs.join(&digest[..2]);
         let (from, to) = (self.path.clone(), folder.join(&digest));
+        let (verified, name) = (self.verified.clone(), digest.clone());
         blocking(move || {
             let failed = |e: std::io::Error| io("publishing a blob", &e);
             file.sync_all().map_err(failed)?;
             fs::create_dir_all(&folder).map_err(failed)?;
             // Over an existing blob of the same digest this changes nothing but the inode.
-            fs::rename(from, to).map_err(failed)?;
-            File::open(&folder).and_then(|f| f.sync_all()).map_err(failed)
+            fs::rename(from, &to).map_err(failed)?;
+            File::open(&folder).and_then(|f| f.sync_all()).map_err(failed)?;
+            verified.note(&to, &name);
+            Ok(())
         })
         .await?;
         Ok(digest)
@@ -207,7 +224,7 @@ impl Blobs for Files {
     async fn stage(&self) -> Result<Box<dyn Staged>> {
         let path = self.dir.join("staging").join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
         let file = File::create_new(&path).map_err(|e| io("making a staging file", &e))?;
-        Ok(Box::new(Draft::new(path, (file, Sha256::new()), 0, self.dir.join("blobs"), None)))
+        Ok(Box::new(self.draft(path, (file, Sha256::new()), 0, None)))
     }
 
     async fn resume(&self, key: &str) -> Result<Box<dyn Staged>> {
@@ -217,7 +234,7 @@ impl Blobs for Files {
             return Err(Error::Unavailable("the same upload is under way on another connection; retry".to_owned()));
         }
         let hold = Some(Hold { key: key.to_owned(), busy: self.busy.clone() });
-        let (from, blobs) = (path.clone(), self.dir.join("blobs"));
+        let from = path.clone();
         let (open, size) = blocking(move || {
             let failed = |e: std::io::Error| io("going on with a blob", &e);
             let options = File::options().read(true).append(true).create(true).clone();
@@ -227,7 +244,7 @@ impl Blobs for Files {
             Ok(((file, hash), size))
         })
         .await?;
-        Ok(Box::new(Draft::new(path, open, size, blobs, hold)))
+        Ok(Box::new(self.draft(path, open, size, hold)))
     }
 
     async fn kept(&self, key: &str) -> Result<u64> {
@@ -247,15 +264,13 @@ impl Blobs for Files {
     }
 
     async fn read(&self, digest: &str, offset: u64, length: usize) -> Result<Vec<u8>> {
-        let (path, name) = (self.path(digest)?, format!("blob {digest}"));
+        let path = self.sound(digest).await?;
         blocking(move || {
-            let mut file = match File::open(path) {
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(Error::NotFound(name)),
-                file => file.map_err(|e| io("opening a blob", &e))?,
-            };
+            let failed = |e: std::io::Error| io("reading a blob", &e);
+            let mut file = File::open(path).map_err(failed)?;
             let mut bytes = Vec::new();
-            file.seek(SeekFrom::Start(offset)).map_err(|e| io("reading a blob", &e))?;
-            file.take(length as u64).read_to_end(&mut bytes).map_err(|e| io("reading a blob", &e))?;
+            file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+            file.take(length as u64).read_to_end(&mut bytes).map_err(failed)?;
             Ok(bytes)
         })
         .await
@@ -270,11 +285,14 @@ impl Blobs for Files {
     }
 
     async fn local(&self, digest: &str) -> Result<PathBuf> {
-        let path = self.path(digest)?;
-        if path.exists() { Ok(path) } else { Err(Error::NotFound(format!("blob {digest}"))) }
+        self.sound(digest).await
     }
 
     fn scratch(&self) -> PathBuf {
         self.dir.join("slots")
+    }
+
+    fn free(&self) -> Result<u64> {
+        super::free(&self.dir)
     }
 }

@@ -6,17 +6,18 @@
 mod files;
 pub mod memory;
 pub mod sqlite;
+mod verified;
 mod wakes;
 
-pub(in crate::lab) use files::digest;
+pub(in crate::lab) use files::{KEPT, digest};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The four traits of one engine.
 #[derive(Clone)]
@@ -160,8 +161,19 @@ pub trait Blobs: Send + Sync {
     async fn read(&self, digest: &str, offset: u64, length: usize) -> Result<Vec<u8>>;
     /// Whether there was one.
     async fn delete(&self, digest: &str) -> Result<bool>;
-    /// A local file with the blob's bytes, for slots to read.
+    /// A local file with the blob's bytes, for slots to read. As in [`Self::read`], bytes that are not those of the digest
+    /// are [`crate::Error::DataLoss`].
     async fn local(&self, digest: &str) -> Result<PathBuf>;
     /// A folder for short-lived files on the file system of those of [`Self::local`], so that these can be linked there.
     fn scratch(&self) -> PathBuf;
+    /// Bytes for which there is room; `u64::MAX` where nobody counts.
+    fn free(&self) -> Result<u64>;
+}
+
+/// Bytes that whoever is not root may still write to the file system of a folder.
+pub(in crate::lab) fn free(dir: &Path) -> Result<u64> {
+    let stat = nix::sys::statvfs::statvfs(dir).map_err(|e| Error::internal("looking for room on the disk", e))?;
+    #[allow(clippy::useless_conversion)] // These are u32 on some systems.
+    let (blocks, unit) = (u64::from(stat.blocks_available()), u64::from(stat.fragment_size()));
+    Ok(blocks.saturating_mul(unit))
 }

@@ -1,5 +1,6 @@
 //! A slot's folder. Files elsewhere are shut off from it, so what an order names is linked into here.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -45,7 +46,14 @@ impl Room {
         let here = self.path().join(name);
         match fs::hard_link(file, &here).await {
             Ok(()) => {}
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                let (theirs, ours) = (fs::metadata(file).await?, fs::metadata(&here).await?);
+                // A file that was torn and then uploaded again is another one under the same name.
+                if theirs.dev() == ours.dev() && theirs.ino() != ours.ino() {
+                    fs::remove_file(&here).await?;
+                    fs::hard_link(file, &here).await?;
+                }
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(e),
             Err(_) => drop(fs::copy(file, &here).await?),
         }

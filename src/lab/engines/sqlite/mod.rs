@@ -23,13 +23,11 @@ use crate::error::{Error, Result};
 /// Opens (or makes) the folder `dir`. One process at a time: a second is refused with [`Error::Precondition`].
 pub fn open(dir: &Path) -> Result<Engine> {
     std::fs::create_dir_all(dir).map_err(|e| Error::internal(&format!("making {}", dir.display()), e))?;
-    let lock = File::create(dir.join("lock")).map_err(|e| Error::internal("making the lock file", e))?;
-    if lock.try_lock().is_err() {
-        return Err(Error::Precondition(format!("another assay holds the folder {}", dir.display())));
-    }
+    let lock = hold(dir)?;
     let path = dir.join("assay.db");
     let connection = Connection::open(&path).map_err(failed)?;
     schema::configure(&connection)?;
+    schema::examine(&connection)?;
     schema::migrate(&connection)?;
     let sqlite = Arc::new(Sqlite {
         store: Store::start(&path, connection)?,
@@ -41,6 +39,17 @@ pub fn open(dir: &Path) -> Result<Engine> {
     let blobs = Arc::new(Files::open(dir)?);
     let name = format!("sqlite:{}", dir.display());
     Ok(Engine { meta: sqlite.clone(), queue: sqlite.clone(), log: sqlite, blobs, name })
+}
+
+/// The folder's lock, until it is dropped; [`Error::Precondition`] while another process has it.
+pub(in crate::lab) fn hold(dir: &Path) -> Result<File> {
+    let lock = File::create(dir.join("lock")).map_err(|e| {
+        Error::internal(&format!("making {}, which says whose the folder is", dir.join("lock").display()), e)
+    })?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(_) => Err(Error::Precondition(format!("another assay holds the folder {}", dir.display()))),
+    }
 }
 
 struct Sqlite {
@@ -57,7 +66,9 @@ fn failed(e: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
     match e.sqlite_error_code() {
         Some(DiskFull) => Error::Exhausted { limit: "disk".to_owned(), value: 0, what: "the database".to_owned() },
-        Some(DatabaseCorrupt | NotADatabase) => Error::DataLoss(format!("the database is damaged: {e}")),
+        Some(DatabaseCorrupt | NotADatabase) => {
+            Error::DataLoss(format!("the database is damaged: {e}; see `assay doctor`, restore the folder from a copy"))
+        }
         _ => Error::internal("database", e),
     }
 }

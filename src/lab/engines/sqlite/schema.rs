@@ -50,6 +50,17 @@ pub(super) fn configure(connection: &Connection) -> Result<()> {
         .map_err(failed)
 }
 
+/// Refuses a database whose pages are not sound: what is built on them may be wrong.
+pub(super) fn examine(connection: &Connection) -> Result<()> {
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+    if found == "ok" {
+        return Ok(());
+    }
+    Err(Error::DataLoss(format!(
+        "the database is damaged: {found}; see `assay doctor`, restore the folder from a copy"
+    )))
+}
+
 /// Brings the database to the newest version; a newer one is refused.
 pub(super) fn migrate(connection: &Connection) -> Result<()> {
     let version: usize = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
