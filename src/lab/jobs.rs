@@ -258,7 +258,7 @@ impl Lab {
         if let Appended::Exists(_) = self.engine().log.append(&job.name, DONE, &line).await? {
             return self.settle(job).await;
         }
-        let seconds = names::now().saturating_sub(job.created) / 1000;
+        let seconds = names::since(job.created, names::now()).as_secs();
         tracing::info!(job = job.name, ?state, seconds, "a job ended");
         self.settle_as(job, state, counts).await
     }

@@ -1,6 +1,6 @@
 //! Resource names: `tenants/{tenant}/{kind}/{id}`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
@@ -71,7 +71,34 @@ pub(super) fn now() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// How long ago `then` was, in milliseconds since 1970 both; no time at all where the clock was set back meanwhile.
+pub(super) fn since(then: u64, now: u64) -> Duration {
+    Duration::from_millis(now.saturating_sub(then))
+}
+
 /// The name of a job's artifact.
 pub fn artifact(job: &str, id: &str) -> String {
     format!("{job}/artifacts/{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_in_the_order_of_time_and_never_the_same() {
+        let mut ids: Vec<String> = (0..100).map(|_| fresh_id().unwrap()).collect();
+        std::thread::sleep(Duration::from_millis(2));
+        let later = fresh_id().unwrap();
+        assert!(ids.iter().all(|id| *id < later && id.len() == later.len()));
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 100);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_nothing_late() {
+        assert_eq!(since(1_000, 3_500), Duration::from_millis(2_500));
+        assert_eq!(since(u64::MAX, 0), Duration::ZERO);
+    }
 }

@@ -166,7 +166,7 @@ impl Worker {
     /// Why nothing of a job is run any more; `None` for most.
     async fn given_up(&self, job: &JobRecord) -> Result<Option<String>> {
         let limit = self.lab.limits().job_time;
-        if Duration::from_millis(names::now().saturating_sub(job.created)) > limit {
+        if names::since(job.created, names::now()) > limit {
             return Ok(Some(format!("timeout: the job was under way for more than job_seconds = {}", limit.as_secs())));
         }
         self.lab.quarantine(names::tenant(&job.name)?, &job.spec.model).await

@@ -124,9 +124,14 @@ impl Disk {
         mounted.then_some(Self(folder))
     }
 
+    /// Slots of a killed server may hold the disk for a moment still.
     fn remount(&self, options: &str) -> bool {
         let options = format!("remount,{options}");
-        Command::new("mount").args(["-o", &options]).arg(self.0.path()).status().is_ok_and(|status| status.success())
+        (0..50).any(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            let mount = Command::new("mount").args(["-o", &options]).arg(self.0.path()).output();
+            mount.is_ok_and(|output| output.status.success())
+        })
     }
 }
 
