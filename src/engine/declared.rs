@@ -10,6 +10,10 @@ use crate::tensor::DType;
 /// Most numbers of one case in one input: a gigabyte of float32, of which a model wants several.
 const NUMBERS_MAX: usize = 1 << 28;
 
+/// Brackets in brackets of a signature, at most. One that means something has a few; the YAML reader takes some hundred,
+/// but reads all of the text before it says so, in a time that grows with the square of their number.
+const BRACKETS_MAX: usize = 1000;
+
 /// What a caller declares; everything may be left out.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -50,6 +54,9 @@ impl Declared {
             return Ok(Self::default());
         }
         let refuse = |e: &dyn std::fmt::Display| Error::invalid("signature", format!("cannot be read: {e}"));
+        if brackets(yaml) > BRACKETS_MAX {
+            return Err(refuse(&format!("more than {BRACKETS_MAX} brackets are open at once")));
+        }
         // Through JSON, where a step such as `resize: {...}` is a plain map; YAML's own enums want tags.
         let mut value: serde_json::Value = serde_norway::from_str(yaml).map_err(|e| refuse(&e))?;
         // A lone input may stand without its list.
@@ -85,6 +92,21 @@ impl Declared {
         violations.finish()?;
         Ok(inputs)
     }
+}
+
+/// Most brackets that are open at once, as far as the characters tell: one behind a letter or a quote opens nothing.
+fn brackets(yaml: &str) -> usize {
+    let (mut open, mut most, mut before) = (0usize, 0, ' ');
+    for c in yaml.chars() {
+        match c {
+            '[' | '{' if before.is_whitespace() || "[{,:".contains(before) => open += 1,
+            ']' | '}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(open);
+        before = c;
+    }
+    most
 }
 
 /// One input: the file's types, the caller's meaning.

@@ -156,3 +156,20 @@ fn nested(depth: usize) -> NodeProto {
         holder(AttributeProto { g: Some(graph), ..Default::default() })
     })
 }
+
+/// Text that means far more than it says, and text that is nested beyond all reason.
+#[test]
+fn signatures_that_would_blow_up_are_refused_at_once() {
+    let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let below = vec![format!("*a{}", level - 1); 9].join(", ");
+        laughs += &format!("a{level}: &a{level} [{below}]\n");
+    }
+    let graph = Graph::read(MODEL).unwrap();
+    for yaml in [laughs, "[".repeat(100_000), "{a: ".repeat(100_000), "- ".repeat(100_000)] {
+        let begin = std::time::Instant::now();
+        let error = assay::engine::Model::of(&graph, &yaml).err().unwrap().to_string();
+        assert!(error.starts_with("signature: ") && error.len() < 1000, "{error}");
+        assert!(begin.elapsed().as_secs() < 20, "{error}: {:?}", begin.elapsed());
+    }
+}

@@ -3,6 +3,7 @@
 //! The bodies in [`text`] and [`files`] take bytes and are plain functions, so that a fuzzer can call them as they are.
 //! Here they are driven with random bytes and with damaged samples, always the same ones: a failure comes again.
 
+mod chunks;
 mod edits;
 mod files;
 mod graphs;
