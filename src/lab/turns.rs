@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// How much longer than others a tenant may have been served before its worker turns to them. Turning away costs a new
 /// slot and a model read anew, so it is not done for every shard.
-const QUANTUM: Duration = Duration::from_secs(1);
+const QUANTUM: Duration = Duration::from_millis(500);
 
 /// The time that slots have worked for each tenant.
 #[derive(Debug, Default)]
@@ -96,10 +96,10 @@ mod tests {
         // b comes, and does not get five seconds first.
         let (tenant, ticket) = turns.begin(&names(&["a", "b"]), Some("a"), at(5000)).unwrap();
         assert_eq!(tenant, "a");
-        turns.end(ticket, at(5900));
-        assert_eq!(turns.begin(&names(&["a", "b"]), Some("a"), at(5900)).unwrap().0, "a");
+        turns.end(ticket, at(5400));
+        assert_eq!(turns.begin(&names(&["a", "b"]), Some("a"), at(5400)).unwrap().0, "a");
         // The shard under way counts as it goes.
-        assert_eq!(turns.begin(&names(&["a", "b"]), Some("a"), at(6100)).unwrap().0, "b");
-        assert_eq!(turns.begin(&[], Some("a"), at(6100)), None);
+        assert_eq!(turns.begin(&names(&["a", "b"]), Some("a"), at(5600)).unwrap().0, "b");
+        assert_eq!(turns.begin(&[], Some("a"), at(5600)), None);
     }
 }

@@ -292,9 +292,11 @@ async fn log_lines_are_objects_on_request() {
     let mut lines = BufReader::new(child.stderr.take().unwrap())
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
-    let first = lines.next().unwrap();
-    assert_eq!(first["level"], "INFO");
-    let address = first["fields"]["message"].as_str().unwrap().strip_prefix("listening on ").unwrap().to_owned();
+    let address = lines.find_map(|line| {
+        assert_eq!(line["level"], "INFO");
+        line["fields"]["message"].as_str().unwrap().strip_prefix("listening on ").map(str::to_owned)
+    });
+    let address = address.unwrap();
     let server = Server { child, address, console: None };
     let channel = server.channel().await;
     let (model, suite) = (model(&channel, MODEL, "").await.unwrap(), suite(&channel, digits(20)).await.unwrap());
