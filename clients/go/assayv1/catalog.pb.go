@@ -301,6 +301,7 @@ type ServerInfo struct {
 	Engine        string                 `protobuf:"bytes,2,opt,name=engine,proto3" json:"engine,omitempty"`
 	Slots         uint32                 `protobuf:"varint,3,opt,name=slots,proto3" json:"slots,omitempty"`
 	Limits        map[string]uint64      `protobuf:"bytes,4,rep,name=limits,proto3" json:"limits,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Walls         []*Wall                `protobuf:"bytes,5,rep,name=walls,proto3" json:"walls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -363,6 +364,67 @@ func (x *ServerInfo) GetLimits() map[string]uint64 {
 	return nil
 }
 
+func (x *ServerInfo) GetWalls() []*Wall {
+	if x != nil {
+		return x.Walls
+	}
+	return nil
+}
+
+// A wall around the processes that run models: `rlimits`, `no_new_privileges`, `landlock`, `seccomp`, `cgroup`.
+type Wall struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Why it does not stand; empty if it does.
+	Missing       string `protobuf:"bytes,2,opt,name=missing,proto3" json:"missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Wall) Reset() {
+	*x = Wall{}
+	mi := &file_assay_v1_catalog_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Wall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Wall) ProtoMessage() {}
+
+func (x *Wall) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_v1_catalog_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Wall.ProtoReflect.Descriptor instead.
+func (*Wall) Descriptor() ([]byte, []int) {
+	return file_assay_v1_catalog_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Wall) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Wall) GetMissing() string {
+	if x != nil {
+		return x.Missing
+	}
+	return ""
+}
+
 var File_assay_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_assay_v1_catalog_proto_rawDesc = "" +
@@ -385,16 +447,20 @@ const file_assay_v1_catalog_proto_rawDesc = "" +
 	"\x06probes\x18\x01 \x03(\v2\x0f.assay.v1.ProbeR\x06probes\"%\n" +
 	"\x0fGetProbeRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x16\n" +
-	"\x14GetServerInfoRequest\"\xc9\x01\n" +
+	"\x14GetServerInfoRequest\"\xef\x01\n" +
 	"\n" +
 	"ServerInfo\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
 	"\x06engine\x18\x02 \x01(\tR\x06engine\x12\x14\n" +
 	"\x05slots\x18\x03 \x01(\rR\x05slots\x128\n" +
-	"\x06limits\x18\x04 \x03(\v2 .assay.v1.ServerInfo.LimitsEntryR\x06limits\x1a9\n" +
+	"\x06limits\x18\x04 \x03(\v2 .assay.v1.ServerInfo.LimitsEntryR\x06limits\x12$\n" +
+	"\x05walls\x18\x05 \x03(\v2\x0e.assay.v1.WallR\x05walls\x1a9\n" +
 	"\vLimitsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x012\xd8\x01\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"4\n" +
+	"\x04Wall\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\amissing\x18\x02 \x01(\tR\amissing2\xd8\x01\n" +
 	"\x0eCatalogService\x12G\n" +
 	"\n" +
 	"ListProbes\x12\x1b.assay.v1.ListProbesRequest\x1a\x1c.assay.v1.ListProbesResponse\x126\n" +
@@ -413,7 +479,7 @@ func file_assay_v1_catalog_proto_rawDescGZIP() []byte {
 	return file_assay_v1_catalog_proto_rawDescData
 }
 
-var file_assay_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_assay_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_assay_v1_catalog_proto_goTypes = []any{
 	(*Probe)(nil),                // 0: assay.v1.Probe
 	(*ListProbesRequest)(nil),    // 1: assay.v1.ListProbesRequest
@@ -421,26 +487,28 @@ var file_assay_v1_catalog_proto_goTypes = []any{
 	(*GetProbeRequest)(nil),      // 3: assay.v1.GetProbeRequest
 	(*GetServerInfoRequest)(nil), // 4: assay.v1.GetServerInfoRequest
 	(*ServerInfo)(nil),           // 5: assay.v1.ServerInfo
-	nil,                          // 6: assay.v1.ServerInfo.LimitsEntry
-	(*structpb.Struct)(nil),      // 7: google.protobuf.Struct
-	(Access)(0),                  // 8: assay.v1.Access
+	(*Wall)(nil),                 // 6: assay.v1.Wall
+	nil,                          // 7: assay.v1.ServerInfo.LimitsEntry
+	(*structpb.Struct)(nil),      // 8: google.protobuf.Struct
+	(Access)(0),                  // 9: assay.v1.Access
 }
 var file_assay_v1_catalog_proto_depIdxs = []int32{
-	7, // 0: assay.v1.Probe.parameters:type_name -> google.protobuf.Struct
-	8, // 1: assay.v1.Probe.accesses:type_name -> assay.v1.Access
+	8, // 0: assay.v1.Probe.parameters:type_name -> google.protobuf.Struct
+	9, // 1: assay.v1.Probe.accesses:type_name -> assay.v1.Access
 	0, // 2: assay.v1.ListProbesResponse.probes:type_name -> assay.v1.Probe
-	6, // 3: assay.v1.ServerInfo.limits:type_name -> assay.v1.ServerInfo.LimitsEntry
-	1, // 4: assay.v1.CatalogService.ListProbes:input_type -> assay.v1.ListProbesRequest
-	3, // 5: assay.v1.CatalogService.GetProbe:input_type -> assay.v1.GetProbeRequest
-	4, // 6: assay.v1.CatalogService.GetServerInfo:input_type -> assay.v1.GetServerInfoRequest
-	2, // 7: assay.v1.CatalogService.ListProbes:output_type -> assay.v1.ListProbesResponse
-	0, // 8: assay.v1.CatalogService.GetProbe:output_type -> assay.v1.Probe
-	5, // 9: assay.v1.CatalogService.GetServerInfo:output_type -> assay.v1.ServerInfo
-	7, // [7:10] is the sub-list for method output_type
-	4, // [4:7] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	7, // 3: assay.v1.ServerInfo.limits:type_name -> assay.v1.ServerInfo.LimitsEntry
+	6, // 4: assay.v1.ServerInfo.walls:type_name -> assay.v1.Wall
+	1, // 5: assay.v1.CatalogService.ListProbes:input_type -> assay.v1.ListProbesRequest
+	3, // 6: assay.v1.CatalogService.GetProbe:input_type -> assay.v1.GetProbeRequest
+	4, // 7: assay.v1.CatalogService.GetServerInfo:input_type -> assay.v1.GetServerInfoRequest
+	2, // 8: assay.v1.CatalogService.ListProbes:output_type -> assay.v1.ListProbesResponse
+	0, // 9: assay.v1.CatalogService.GetProbe:output_type -> assay.v1.Probe
+	5, // 10: assay.v1.CatalogService.GetServerInfo:output_type -> assay.v1.ServerInfo
+	8, // [8:11] is the sub-list for method output_type
+	5, // [5:8] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_assay_v1_catalog_proto_init() }
@@ -455,7 +523,7 @@ func file_assay_v1_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_assay_v1_catalog_proto_rawDesc), len(file_assay_v1_catalog_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

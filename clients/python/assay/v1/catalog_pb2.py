@@ -26,7 +26,7 @@ from assay.v1 import types_pb2 as assay_dot_v1_dot_types__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x61ssay/v1/catalog.proto\x12\x08\x61ssay.v1\x1a\x14\x61ssay/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xb4\x01\n\x05Probe\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x0e\n\x06manual\x18\x04 \x01(\t\x12+\n\nparameters\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\r\n\x05paper\x18\x06 \x01(\t\x12\"\n\x08\x61\x63\x63\x65sses\x18\x07 \x03(\x0e\x32\x10.assay.v1.Access\x12\x0c\n\x04\x63ost\x18\x08 \x01(\t\"#\n\x11ListProbesRequest\x12\x0e\n\x06\x66\x61mily\x18\x01 \x01(\t\"5\n\x12ListProbesResponse\x12\x1f\n\x06probes\x18\x01 \x03(\x0b\x32\x0f.assay.v1.Probe\"\x1f\n\x0fGetProbeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14GetServerInfoRequest\"\x9d\x01\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\r\n\x05slots\x18\x03 \x01(\r\x12\x30\n\x06limits\x18\x04 \x03(\x0b\x32 .assay.v1.ServerInfo.LimitsEntry\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x32\xd8\x01\n\x0e\x43\x61talogService\x12G\n\nListProbes\x12\x1b.assay.v1.ListProbesRequest\x1a\x1c.assay.v1.ListProbesResponse\x12\x36\n\x08GetProbe\x12\x19.assay.v1.GetProbeRequest\x1a\x0f.assay.v1.Probe\x12\x45\n\rGetServerInfo\x12\x1e.assay.v1.GetServerInfoRequest\x1a\x14.assay.v1.ServerInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x61ssay/v1/catalog.proto\x12\x08\x61ssay.v1\x1a\x14\x61ssay/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xb4\x01\n\x05Probe\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x0e\n\x06manual\x18\x04 \x01(\t\x12+\n\nparameters\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\r\n\x05paper\x18\x06 \x01(\t\x12\"\n\x08\x61\x63\x63\x65sses\x18\x07 \x03(\x0e\x32\x10.assay.v1.Access\x12\x0c\n\x04\x63ost\x18\x08 \x01(\t\"#\n\x11ListProbesRequest\x12\x0e\n\x06\x66\x61mily\x18\x01 \x01(\t\"5\n\x12ListProbesResponse\x12\x1f\n\x06probes\x18\x01 \x03(\x0b\x32\x0f.assay.v1.Probe\"\x1f\n\x0fGetProbeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14GetServerInfoRequest\"\xbc\x01\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\r\n\x05slots\x18\x03 \x01(\r\x12\x30\n\x06limits\x18\x04 \x03(\x0b\x32 .assay.v1.ServerInfo.LimitsEntry\x12\x1d\n\x05walls\x18\x05 \x03(\x0b\x32\x0e.assay.v1.Wall\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"%\n\x04Wall\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07missing\x18\x02 \x01(\t2\xd8\x01\n\x0e\x43\x61talogService\x12G\n\nListProbes\x12\x1b.assay.v1.ListProbesRequest\x1a\x1c.assay.v1.ListProbesResponse\x12\x36\n\x08GetProbe\x12\x19.assay.v1.GetProbeRequest\x1a\x0f.assay.v1.Probe\x12\x45\n\rGetServerInfo\x12\x1e.assay.v1.GetServerInfoRequest\x1a\x14.assay.v1.ServerInfob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,9 +46,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFOREQUEST']._serialized_start=396
   _globals['_GETSERVERINFOREQUEST']._serialized_end=418
   _globals['_SERVERINFO']._serialized_start=421
-  _globals['_SERVERINFO']._serialized_end=578
-  _globals['_SERVERINFO_LIMITSENTRY']._serialized_start=533
-  _globals['_SERVERINFO_LIMITSENTRY']._serialized_end=578
-  _globals['_CATALOGSERVICE']._serialized_start=581
-  _globals['_CATALOGSERVICE']._serialized_end=797
+  _globals['_SERVERINFO']._serialized_end=609
+  _globals['_SERVERINFO_LIMITSENTRY']._serialized_start=564
+  _globals['_SERVERINFO_LIMITSENTRY']._serialized_end=609
+  _globals['_WALL']._serialized_start=611
+  _globals['_WALL']._serialized_end=648
+  _globals['_CATALOGSERVICE']._serialized_start=651
+  _globals['_CATALOGSERVICE']._serialized_end=867
 # @@protoc_insertion_point(module_scope)

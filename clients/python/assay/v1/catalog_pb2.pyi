@@ -51,7 +51,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ServerInfo(_message.Message):
-    __slots__ = ("version", "engine", "slots", "limits")
+    __slots__ = ("version", "engine", "slots", "limits", "walls")
     class LimitsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -63,8 +63,18 @@ class ServerInfo(_message.Message):
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    WALLS_FIELD_NUMBER: _ClassVar[int]
     version: str
     engine: str
     slots: int
     limits: _containers.ScalarMap[str, int]
-    def __init__(self, version: _Optional[str] = ..., engine: _Optional[str] = ..., slots: _Optional[int] = ..., limits: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    walls: _containers.RepeatedCompositeFieldContainer[Wall]
+    def __init__(self, version: _Optional[str] = ..., engine: _Optional[str] = ..., slots: _Optional[int] = ..., limits: _Optional[_Mapping[str, int]] = ..., walls: _Optional[_Iterable[_Union[Wall, _Mapping]]] = ...) -> None: ...
+
+class Wall(_message.Message):
+    __slots__ = ("name", "missing")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    missing: str
+    def __init__(self, name: _Optional[str] = ..., missing: _Optional[str] = ...) -> None: ...
