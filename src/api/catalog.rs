@@ -27,7 +27,7 @@ impl CatalogService for Service {
     }
 
     async fn get_server_info(&self, _: Request<pb::GetServerInfoRequest>) -> Reply<pb::ServerInfo> {
-        let limits = self.lab.limits().by_name().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let limits = self.lab.limits().by_name().into_iter().collect();
         let walls = self.lab.walls().await?.iter();
         let walls = walls.map(|w| pb::Wall { name: w.wall.name().to_owned(), missing: w.missing.clone() }).collect();
         let info = pb::ServerInfo {

@@ -43,7 +43,7 @@ const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/assay.bin")
 /// Longest piece of an upload or an artifact.
 pub const CHUNK_MAX: usize = 1 << 20;
 
-/// Longest message with cases: one case may be larger than a chunk.
+/// Longest message that the command line's client sends and takes; what a service takes is its own limit.
 pub const CASES_MAX: usize = 64 << 20;
 
 /// Requests that one connection may have under way.
@@ -109,8 +109,9 @@ pub async fn routes(lab: &Lab, slots: usize) -> Result<Routes> {
             }
         }
     });
-    let suites =
-        pb::suite_service_server::SuiteServiceServer::new(service.clone()).max_decoding_message_size(CASES_MAX);
+    // One case may be larger than a chunk.
+    let longest = usize::try_from(service.lab.limits().message_bytes).unwrap_or(usize::MAX);
+    let suites = pb::suite_service_server::SuiteServiceServer::new(service.clone()).max_decoding_message_size(longest);
     let routes = Routes::new(health_service)
         .add_service(reflection)
         .add_service(pb::model_service_server::ModelServiceServer::new(service.clone()))

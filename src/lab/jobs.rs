@@ -128,6 +128,7 @@ impl Lab {
         }
         let costs: Vec<Spent> = checks.iter().map(|check| check.cost(&inspected.signature, rows_behind)).collect();
         let most = costs.iter().map(|cost| rows(*cost)).max().unwrap_or(0);
+        within("case_queries", self.limits().case_queries, most, "the number of rows that a check asks for a case")?;
         let flops_per_case = most.saturating_mul(inspected.flops);
         let plan = Plan::new(cases, checks.len(), flops_per_case);
         within("queued_shards", self.limits().queued_shards, plan.len(), "the number of shards of the job")?;

@@ -1,22 +1,32 @@
 //! How much of everything one server takes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::{Error, Result};
 
 /// Limits with their defaults; a refusal names the limit and its value. In a configuration file times are in seconds.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Size of an ONNX file.
     pub model_bytes: u64,
     /// Size of all cases of a suite as stored.
     pub suite_bytes: u64,
+    /// Cases of a suite.
     pub suite_cases: u64,
+    /// Longest message that brings cases; a picture or a tensor of one case is within it.
+    pub message_bytes: u64,
+    /// Checks of a job.
     pub job_checks: u64,
+    /// Gates of a job.
     pub job_gates: u64,
+    /// Rows that one check may ask of the model for one case, by the check's formula; a gradient counts as three.
+    pub case_queries: u64,
     /// Free bytes of the disk below which nothing new is taken in: what runs needs some to end.
     pub disk_free_bytes: u64,
     /// Shards of all jobs that wait or run.
@@ -27,16 +37,21 @@ pub struct Limits {
     pub streams: u64,
     /// Models parsed at once.
     pub inspections: u64,
-    /// Time of an inspection, and of one shard.
+    /// Time of an inspection.
     #[serde(rename = "inspect_seconds", with = "seconds")]
+    #[schemars(with = "u32")]
     pub inspect_time: Duration,
+    /// Time of a shard, beside some times of what it was estimated at.
     #[serde(rename = "shard_seconds", with = "seconds")]
+    #[schemars(with = "u32")]
     pub shard_time: Duration,
     /// The same of a case that is tried alone, after its shard ended slots.
     #[serde(rename = "case_seconds", with = "seconds")]
+    #[schemars(with = "u32")]
     pub case_time: Duration,
     /// How long a job may be under way; cases that it has not come to are then failed.
     #[serde(rename = "job_seconds", with = "seconds")]
+    #[schemars(with = "u32")]
     pub job_time: Duration,
     /// Address space of a slot.
     pub slot_memory_bytes: u64,
@@ -46,6 +61,7 @@ pub struct Limits {
     pub model_deaths: u64,
     /// How long a lease lasts without a heartbeat.
     #[serde(rename = "lease_seconds", with = "seconds")]
+    #[schemars(with = "u32")]
     pub lease_time: Duration,
 }
 
@@ -55,8 +71,10 @@ impl Default for Limits {
             model_bytes: 2 << 30,
             suite_bytes: 16 << 30,
             suite_cases: 5_000_000,
+            message_bytes: 64 << 20,
             job_checks: 1000,
             job_gates: 1000,
+            case_queries: 100_000_000,
             disk_free_bytes: 256 << 20,
             queued_shards: 1_000_000,
             calls: 1024,
@@ -75,25 +93,13 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The limits that callers can meet, by name.
-    pub fn by_name(&self) -> Vec<(&'static str, u64)> {
-        vec![
-            ("model_bytes", self.model_bytes),
-            ("suite_bytes", self.suite_bytes),
-            ("suite_cases", self.suite_cases),
-            ("job_checks", self.job_checks),
-            ("job_gates", self.job_gates),
-            ("disk_free_bytes", self.disk_free_bytes),
-            ("queued_shards", self.queued_shards),
-            ("calls", self.calls),
-            ("streams", self.streams),
-            ("shard_seconds", self.shard_time.as_secs()),
-            ("case_seconds", self.case_time.as_secs()),
-            ("job_seconds", self.job_time.as_secs()),
-            ("inspect_seconds", self.inspect_time.as_secs()),
-            ("slot_memory_bytes", self.slot_memory_bytes),
-            ("model_deaths", self.model_deaths),
-        ]
+    /// All of them by the names that a configuration file has for them, times in seconds.
+    pub fn by_name(&self) -> BTreeMap<String, u64> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(limits)) => limits.into_iter().filter_map(|(name, n)| Some((name, n.as_u64()?))).collect(),
+            // A struct of numbers is an object of numbers.
+            _ => BTreeMap::new(),
+        }
     }
 }
 
@@ -110,7 +116,11 @@ mod seconds {
     use std::num::NonZeroU32;
     use std::time::Duration;
 
-    use serde::{Deserialize, Deserializer};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(time.as_secs())
+    }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         NonZeroU32::deserialize(from).map(|seconds| Duration::from_secs(u64::from(seconds.get())))

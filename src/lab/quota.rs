@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::Lab;
 use super::limits::within;
@@ -11,15 +12,18 @@ use super::records::{JobRecord, ModelRecord, State, SuiteRecord};
 use crate::error::Result;
 
 /// What each tenant may have, with the defaults.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quota {
     /// Bytes of models and suites.
     pub stored_bytes: u64,
+    /// Models.
     pub models: u64,
+    /// Suites.
     pub suites: u64,
     /// Jobs whose results are kept.
     pub jobs: u64,
+    /// Jobs under way.
     pub running_jobs: u64,
     /// Shards that wait or run.
     pub queued_shards: u64,

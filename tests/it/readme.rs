@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 
+use assay::lab::{Limits, Quota};
 use assay::metric::METRICS;
 use assay::probe::{Manual, manuals};
 
@@ -38,11 +39,30 @@ fn metrics() -> String {
     table
 }
 
+/// What a configuration file may say in a table, with the defaults.
+fn settings<T: Default + serde::Serialize + schemars::JsonSchema>() -> String {
+    let defaults = serde_json::to_value(T::default()).unwrap();
+    let schema = schemars::schema_for!(T);
+    let mut table = "| name | default | what it is |\n|---|---|---|\n".to_owned();
+    for (name, property) in schema.get("properties").unwrap().as_object().unwrap() {
+        let what = property["description"].as_str().unwrap().replace('\n', " ");
+        writeln!(table, "| `{name}` | {} | {what} |", defaults[name]).unwrap();
+    }
+    table
+}
+
 #[test]
 fn tables_are_those_of_the_registries() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
     let mut text = fs::read_to_string(path).unwrap();
-    for (name, table) in [("probes", probes()), ("explainers", explainers()), ("metrics", metrics())] {
+    let (limits, quota) = (settings::<Limits>(), settings::<Quota>());
+    for (name, table) in [
+        ("probes", probes()),
+        ("explainers", explainers()),
+        ("metrics", metrics()),
+        ("limits", limits),
+        ("quota", quota),
+    ] {
         let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
         let start = text.find(&begin).unwrap() + begin.len();
         let stop = text.find(&end).unwrap();
