@@ -6,7 +6,7 @@ use assay::Error;
 use assay::lab::engines::{Appended, Engine, Expect, Lease, memory, sqlite};
 
 const LONG: Duration = Duration::from_secs(60);
-const SHORT: Duration = Duration::from_millis(30);
+const SHORT: Duration = Duration::from_millis(200);
 
 /// Runs each listed check as a test of each engine.
 macro_rules! conformance {
