@@ -1,6 +1,6 @@
 //! SuiteService.
 
-use tonic::{Request, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
 use super::convert::{case_from_pb, check_from_pb, suite_to_pb};
 use super::pb::{self, suite_service_server::SuiteService};
@@ -16,7 +16,7 @@ impl SuiteService for Service {
         let _held = self.lab.stream_place(&tenant)?;
         let cut = Cut::of(&request);
         let mut messages = request.into_inner();
-        let first = messages.message().await?.and_then(|m| m.message);
+        let first = messages.message().await.map_err(|status| self.too_long(status))?.and_then(|m| m.message);
         let Some(pb::upload_suite_request::Message::Header(header)) = first else {
             return Err(Error::invalid("header", "is missing; it comes before the first cases").into());
         };
@@ -25,7 +25,7 @@ impl SuiteService for Service {
             NewSuite { display_name: header.display_name, checks, gates: header.gates, case_count: header.case_count };
         let mut upload = self.lab.upload_suite(&tenant, header).await?;
         let mut position = 0usize;
-        while let Some(message) = messages.message().await? {
+        while let Some(message) = messages.message().await.map_err(|status| self.too_long(status))? {
             let Some(pb::upload_suite_request::Message::Cases(batch)) = message.message else {
                 return Err(Error::invalid("header", "came twice; cases follow the first").into());
             };
@@ -53,5 +53,16 @@ impl SuiteService for Service {
     async fn delete_suite(&self, request: Request<pb::DeleteSuiteRequest>) -> Reply<()> {
         self.lab.delete_suite(&self.tenant(&request)?, &request.get_ref().name).await?;
         Ok(().into())
+    }
+}
+
+impl Service {
+    /// tonic tells of a message that is too long in words of its own; the limit has a name.
+    fn too_long(&self, status: Status) -> Status {
+        if status.code() != Code::OutOfRange {
+            return status;
+        }
+        let (limit, value) = ("message_bytes".to_owned(), self.lab.limits().message_bytes);
+        Error::Exhausted { limit, value, what: "the length of a message with cases".to_owned() }.into()
     }
 }

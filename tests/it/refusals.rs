@@ -2,6 +2,7 @@
 
 use assay::api::pb;
 use pb::model_service_client::ModelServiceClient;
+use prost::Message;
 use tonic::Code;
 
 use crate::server::{MODEL, Server, chunk, create, digits, fields, header, model, sha256, spec, suite, upload, walk};
@@ -158,4 +159,27 @@ fn tensor(case: &mut pb::Case) -> &mut pb::Tensor {
         pb::value::Value::Tensor(tensor) => tensor,
         pb::value::Value::Image(_) => panic!("digits are tensors"),
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_a_limit_is_told_its_name_and_value() {
+    let folder = tempfile::tempdir().unwrap();
+    // Room for sixty digits, of the hundred that a message brings.
+    let longest = 60 * digits(1)[0].encoded_len() as u64;
+    let limits = format!("[limits]\ncase_queries = 100\njob_checks = 2\nmessage_bytes = {longest}\nsuite_cases = 50\n");
+    let server = Server::configured(folder.path(), "1", &limits);
+    let channel = server.channel().await;
+    let (model, small) = (model(&channel, MODEL, "").await.unwrap(), suite(&channel, digits(20)).await.unwrap());
+    let told = |status: tonic::Status, limit: &str, value: u64| {
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+        let assay::Error::Exhausted { limit: named, value: found, .. } = assay::api::error_from_status(&status) else {
+            panic!("{status:?}")
+        };
+        assert_eq!((named.as_str(), found), (limit, value));
+    };
+    let job = async |checks: &[&str]| create(&channel, spec(&model.name, &small.name, checks), "").await.unwrap_err();
+    told(job(&["rise"]).await, "case_queries", 100);
+    told(job(&["clean", "clean", "clean"]).await, "job_checks", 2);
+    told(suite(&channel, digits(51)).await.unwrap_err(), "suite_cases", 50);
+    told(suite(&channel, digits(100)).await.unwrap_err(), "message_bytes", longest);
 }
