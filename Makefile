@@ -38,7 +38,7 @@ $(TOOLS)/ready: packaging/tools.sh
 
 # The tests that are random or of many rounds, with their full counts: an hour or two.
 soak:
-	ASSAY_SOAK=1 cargo test --locked --release --test it -- --nocapture fuzz:: kills:: load:: escape:: access::
+	ASSAY_SOAK=1 cargo test --locked --release --test it -- --nocapture
 
 # An archive and a Python wheel with the program in them, under target/dist; both are tried in a clean folder.
 dist:

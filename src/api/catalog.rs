@@ -32,7 +32,8 @@ impl CatalogService for Service {
         let walls = walls.map(|w| pb::Wall { name: w.wall.name().to_owned(), missing: w.missing.clone() }).collect();
         let info = pb::ServerInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            engine: self.lab.engine_name().to_owned(),
+            // Where its folder is, is the operator's business.
+            engine: self.lab.engine_name().split(':').next().unwrap_or_default().to_owned(),
             slots: self.slots,
             limits,
             walls,

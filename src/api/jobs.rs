@@ -15,7 +15,7 @@ use super::convert::{
 };
 use super::pb::{self, job_service_server::JobService};
 use super::report::report_to_pb;
-use super::{CHUNK_MAX, Reply, Service};
+use super::{CHUNK_MAX, Reply, Service, tenant};
 use crate::error::{Error, Result};
 use crate::lab::records::JobSpec;
 use crate::lab::{Lab, Message, Progress, Replayed};
@@ -34,7 +34,7 @@ impl JobService for Service {
     type ReadArtifactStream = Stream<pb::ReadArtifactResponse>;
 
     async fn create_job(&self, request: Request<pb::CreateJobRequest>) -> Reply<pb::Job> {
-        let tenant = self.tenant(&request)?;
+        let tenant = tenant(&request)?;
         let pb::CreateJobRequest { spec, request_id, validate_only } = request.into_inner();
         let spec = spec_from_pb(spec.ok_or_else(|| Error::invalid("spec", "is missing"))?)?;
         let created = self.lab.create_job(&tenant, spec, &request_id, validate_only).await?;
@@ -49,30 +49,30 @@ impl JobService for Service {
     }
 
     async fn get_job(&self, request: Request<pb::GetJobRequest>) -> Reply<pb::Job> {
-        let job = self.lab.job(&self.tenant(&request)?, &request.get_ref().name).await?;
+        let job = self.lab.job(&tenant(&request)?, &request.get_ref().name).await?;
         let progress = self.lab.progress(&job).await?;
         Ok(job_to_pb(&job, Some(&progress)).into())
     }
 
     async fn list_jobs(&self, request: Request<pb::ListJobsRequest>) -> Reply<pb::ListJobsResponse> {
-        let (tenant, page) = (self.tenant(&request)?, request.get_ref());
+        let (tenant, page) = (tenant(&request)?, request.get_ref());
         let (jobs, next_page_token) = self.lab.jobs(&tenant, page.page_size, &page.page_token).await?;
         Ok(pb::ListJobsResponse { jobs: jobs.iter().map(|j| job_to_pb(j, None)).collect(), next_page_token }.into())
     }
 
     async fn cancel_job(&self, request: Request<pb::CancelJobRequest>) -> Reply<pb::Job> {
-        let job = self.lab.cancel_job(&self.tenant(&request)?, &request.get_ref().name).await?;
+        let job = self.lab.cancel_job(&tenant(&request)?, &request.get_ref().name).await?;
         let progress = self.lab.progress(&job).await?;
         Ok(job_to_pb(&job, Some(&progress)).into())
     }
 
     async fn delete_job(&self, request: Request<pb::DeleteJobRequest>) -> Reply<()> {
-        self.lab.delete_job(&self.tenant(&request)?, &request.get_ref().name).await?;
+        self.lab.delete_job(&tenant(&request)?, &request.get_ref().name).await?;
         Ok(().into())
     }
 
     async fn stream_results(&self, request: Request<pb::StreamResultsRequest>) -> Reply<Self::StreamResultsStream> {
-        let (tenant, deadline) = (self.tenant(&request)?, deadline(request.metadata()));
+        let (tenant, deadline) = (tenant(&request)?, deadline(request.metadata()));
         let pb::StreamResultsRequest { name, resume_token } = request.into_inner();
         let after = place("resume_token", &resume_token)?;
         let job = self.lab.job(&tenant, &name).await?;
@@ -105,7 +105,7 @@ impl JobService for Service {
     }
 
     async fn list_results(&self, request: Request<pb::ListResultsRequest>) -> Reply<pb::ListResultsResponse> {
-        let (tenant, page) = (self.tenant(&request)?, request.get_ref());
+        let (tenant, page) = (tenant(&request)?, request.get_ref());
         let limit = match page.page_size {
             0 => 1000,
             n => usize::try_from(n).map_err(|_| Error::invalid("page_size", format!("{n} was found")))?.min(10_000),
@@ -120,7 +120,8 @@ impl JobService for Service {
     }
 
     async fn replay_case(&self, request: Request<pb::ReplayCaseRequest>) -> Reply<pb::ReplayCaseResponse> {
-        let tenant = self.tenant(&request)?;
+        let tenant = tenant(&request)?;
+        let _held = self.lab.stream_place(&tenant)?;
         let pb::ReplayCaseRequest { name, case_id, check, include_arrays } = request.into_inner();
         let Replayed { job, checks, verdicts, arrays, identical } =
             self.lab.replay(&tenant, &name, &case_id, &check).await?;
@@ -130,18 +131,18 @@ impl JobService for Service {
     }
 
     async fn get_report(&self, request: Request<pb::GetReportRequest>) -> Reply<pb::Report> {
-        let (_, report) = self.lab.report(&self.tenant(&request)?, &request.get_ref().name).await?;
+        let (_, report) = self.lab.report(&tenant(&request)?, &request.get_ref().name).await?;
         Ok(report_to_pb(report).into())
     }
 
     async fn list_artifacts(&self, request: Request<pb::ListArtifactsRequest>) -> Reply<pb::ListArtifactsResponse> {
         let name = &request.get_ref().name;
-        let (job, artifacts) = self.lab.artifacts(&self.tenant(&request)?, name).await?;
+        let (job, artifacts) = self.lab.artifacts(&tenant(&request)?, name).await?;
         Ok(pb::ListArtifactsResponse { artifacts: artifacts.iter().map(|a| artifact_to_pb(&job, a)).collect() }.into())
     }
 
     async fn read_artifact(&self, request: Request<pb::ReadArtifactRequest>) -> Reply<Self::ReadArtifactStream> {
-        let (tenant, deadline) = (self.tenant(&request)?, deadline(request.metadata()));
+        let (tenant, deadline) = (tenant(&request)?, deadline(request.metadata()));
         let pb::ReadArtifactRequest { name, offset } = request.into_inner();
         let Some((job, id)) = name.split_once("/artifacts/") else {
             return Err(

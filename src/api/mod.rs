@@ -18,11 +18,10 @@ pub mod pb {
     tonic::include_proto!("assay.v1");
 }
 
-pub use admission::Admission;
 pub(crate) use convert::BACKGROUND;
 pub use convert::{case_to_pb, map_to_struct, struct_to_map, tensor_from_bytes};
 pub use report::{check_to_pb, gate_to_pb};
-pub use status::error_from_status;
+pub use status::{error_from_status, passes};
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -31,6 +30,7 @@ use prost::Message;
 use prost_types::FileDescriptorSet;
 use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic::{Code, Status, Streaming};
 use tonic_health::ServingStatus;
 
 use self::identity::{Identity, Tenant};
@@ -45,6 +45,9 @@ pub const CHUNK_MAX: usize = 1 << 20;
 
 /// Longest message that the command line's client sends and takes; what a service takes is its own limit.
 pub const CASES_MAX: usize = 64 << 20;
+
+/// Longest message that brings no cases, which is tonic's own limit.
+const CALL_MAX: (&str, u64) = ("call_bytes", 4 << 20);
 
 /// Requests that one connection may have under way.
 const STREAMS_MAX: u32 = 256;
@@ -64,13 +67,29 @@ struct Service {
     slots: u32,
 }
 
+/// Whose resources a request may see. That the layer of identities was left out is a defect, and never somebody's tenant.
+fn tenant<T>(request: &tonic::Request<T>) -> Result<Tenant> {
+    let identity = request.extensions().get::<Identity>();
+    identity.map(|i| i.tenant.clone()).ok_or_else(|| Error::Internal("a request without an identity".to_owned()))
+}
+
 impl Service {
-    /// Whose resources a request may see. That the layer of identities was left out is a defect, and never somebody's
-    /// tenant.
-    #[allow(clippy::unused_self)]
-    fn tenant<T>(&self, request: &tonic::Request<T>) -> Result<Tenant> {
-        let identity = request.extensions().get::<Identity>();
-        identity.map(|i| i.tenant.clone()).ok_or_else(|| Error::Internal("a request without an identity".to_owned()))
+    /// The next message of an upload, which may not keep its place for nothing and is as long as its limit says at most.
+    async fn next<T>(&self, messages: &mut Streaming<T>, (name, most): (&str, u64)) -> Result<Option<T>, Status> {
+        let limits = self.lab.limits();
+        match tokio::time::timeout(limits.idle_time, messages.message()).await {
+            Ok(Err(status)) if status.code() == Code::OutOfRange => {
+                // tonic tells of a message that is too long in words of its own; the limit has a name.
+                let (limit, value) = (name.to_owned(), most);
+                Err(Error::Exhausted { limit, value, what: "the length of a message".to_owned() }.into())
+            }
+            Ok(message) => message,
+            Err(_) => {
+                let what =
+                    format!("an upload that brought nothing for {} s (idle_seconds)", limits.idle_time.as_secs());
+                Err(Error::Deadline(what).into())
+            }
+        }
     }
 }
 
@@ -117,8 +136,9 @@ pub async fn routes(lab: &Lab, slots: usize) -> Result<Routes> {
         .add_service(pb::model_service_server::ModelServiceServer::new(service.clone()))
         .add_service(suites)
         .add_service(pb::job_service_server::JobServiceServer::new(service.clone()))
-        .add_service(pb::catalog_service_server::CatalogServiceServer::new(service));
-    Ok(routes.into_axum_router().layer(axum::middleware::map_request(whole::watch)).into())
+        .add_service(pb::catalog_service_server::CatalogServiceServer::new(service.clone()));
+    let admit = axum::middleware::from_fn_with_state(service.lab, admission::admit);
+    Ok(routes.into_axum_router().layer(axum::middleware::map_request(whole::watch)).layer(admit).into())
 }
 
 /// A server with the limits of a connection.

@@ -4,7 +4,7 @@ use tonic::{Request, Streaming};
 
 use super::convert::{dtype_to_pb, model_to_pb};
 use super::pb::{self, model_service_server::ModelService};
-use super::{CHUNK_MAX, Reply, Service};
+use super::{CALL_MAX, CHUNK_MAX, Reply, Service, tenant};
 use crate::error::{Error, Result};
 use crate::lab::NewModel;
 use crate::lab::records::PortRecord;
@@ -12,10 +12,10 @@ use crate::lab::records::PortRecord;
 #[tonic::async_trait]
 impl ModelService for Service {
     async fn upload_model(&self, request: Request<Streaming<pb::UploadModelRequest>>) -> Reply<pb::Model> {
-        let tenant = self.tenant(&request)?;
+        let tenant = tenant(&request)?;
         let _held = self.lab.stream_place(&tenant)?;
         let mut messages = request.into_inner();
-        let first = messages.message().await?.and_then(|m| m.message);
+        let first = self.next(&mut messages, CALL_MAX).await?.and_then(|m| m.message);
         let Some(pb::upload_model_request::Message::Header(header)) = first else {
             return Err(Error::invalid("header", "is missing; it comes before the first chunk").into());
         };
@@ -27,7 +27,7 @@ impl ModelService for Service {
             resumable: header.resumable,
         };
         let mut upload = self.lab.upload_model(&tenant, header).await?;
-        while let Some(message) = messages.message().await? {
+        while let Some(message) = self.next(&mut messages, CALL_MAX).await? {
             let Some(pb::upload_model_request::Message::Chunk(chunk)) = message.message else {
                 return Err(Error::invalid("header", "came twice; chunks follow the first").into());
             };
@@ -42,29 +42,29 @@ impl ModelService for Service {
 
     async fn get_upload(&self, request: Request<pb::GetUploadRequest>) -> Reply<pb::Upload> {
         let upload = request.get_ref();
-        let committed_bytes = self.lab.kept(&self.tenant(&request)?, &upload.sha256, upload.size_bytes).await?;
+        let committed_bytes = self.lab.kept(&tenant(&request)?, &upload.sha256, upload.size_bytes).await?;
         Ok(pb::Upload { committed_bytes }.into())
     }
 
     async fn get_model(&self, request: Request<pb::GetModelRequest>) -> Reply<pb::Model> {
-        let model = self.lab.model(&self.tenant(&request)?, &request.get_ref().name).await?;
+        let model = self.lab.model(&tenant(&request)?, &request.get_ref().name).await?;
         Ok(model_to_pb(&model)?.into())
     }
 
     async fn list_models(&self, request: Request<pb::ListModelsRequest>) -> Reply<pb::ListModelsResponse> {
-        let (tenant, page) = (self.tenant(&request)?, request.get_ref());
+        let (tenant, page) = (tenant(&request)?, request.get_ref());
         let (models, next_page_token) = self.lab.models(&tenant, page.page_size, &page.page_token).await?;
         let models = models.iter().map(model_to_pb).collect::<Result<_>>()?;
         Ok(pb::ListModelsResponse { models, next_page_token }.into())
     }
 
     async fn delete_model(&self, request: Request<pb::DeleteModelRequest>) -> Reply<()> {
-        self.lab.delete_model(&self.tenant(&request)?, &request.get_ref().name).await?;
+        self.lab.delete_model(&tenant(&request)?, &request.get_ref().name).await?;
         Ok(().into())
     }
 
     async fn inspect_model(&self, request: Request<pb::InspectModelRequest>) -> Reply<pb::InspectModelResponse> {
-        let model = self.lab.model(&self.tenant(&request)?, &request.get_ref().name).await?;
+        let model = self.lab.model(&tenant(&request)?, &request.get_ref().name).await?;
         let port = |p: &PortRecord| pb::TensorFact {
             name: p.name.clone(),
             data_type: p.dtype.map_or(pb::DataType::Unspecified, dtype_to_pb).into(),

@@ -12,8 +12,9 @@ use crate::error::{Error, Violation};
 const DOMAIN: &str = "assay.v1";
 
 /// Limits that pass by waiting, and after how many seconds to try again.
-const PASSING: [(&str, u64); 6] = [
+const PASSING: [(&str, u64); 7] = [
     ("calls", 1),
+    ("tenant_calls", 1),
     ("streams", 5),
     ("tenant_streams", 5),
     ("queued_shards", 5),
@@ -21,9 +22,14 @@ const PASSING: [(&str, u64); 6] = [
     ("tenant_running_jobs", 5),
 ];
 
+/// Whether waiting helps against a limit.
+pub fn passes(limit: &str) -> bool {
+    PASSING.iter().any(|(name, _)| *name == limit)
+}
+
 /// Bytes of an error's text, about. It travels twice, as text and in the details, both encoded, and all of it in one
 /// header: a client that takes 8 KiB of headers would else see a broken connection in place of the error.
-const TEXT_MAX: usize = 2048;
+const TEXT_MAX: usize = 1024;
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
@@ -56,9 +62,11 @@ impl From<Error> for Status {
             Error::DataLoss(_) => Self::data_loss(message),
             Error::Cancelled => Self::cancelled(message),
             Error::Deadline(_) => Self::deadline_exceeded(message),
-            Error::Internal(_) => {
+            Error::Internal(text) => {
                 tracing::error!("{message}");
-                Self::internal(message)
+                // The cause may name what is on this machine; the log has it.
+                let doing = text.split(": ").next().unwrap_or_default();
+                Self::internal(format!("internal error: {doing}; the server's log has the cause"))
             }
         }
     }

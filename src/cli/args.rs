@@ -117,8 +117,8 @@ pub(super) struct Serve {
     /// Listen beyond loopback without authentication or TLS, as behind a proxy that has both.
     #[arg(long)]
     pub(super) insecure: bool,
-    /// TOML with `listen`, `console`, `engine`, `slots` and tables `[limits]`, `[telemetry]`, `[tls]`, `[auth]`; options
-    /// come before it.
+    /// TOML with `listen`, `console`, `engine`, `slots`, `require` and tables `[tls]`, `[auth]`, `[limits]`, `[quota]`,
+    /// `[tenant.NAME]`, `[telemetry]`; options come before it.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }

@@ -1,6 +1,6 @@
 //! What `assay serve` is told: by options, and by the file that they name.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::args::Serve;
 use super::exposure;
-use crate::api::{identity, tls};
+use crate::api::identity::{self, Tenant};
+use crate::api::tls;
 use crate::error::{Error, Result};
 use crate::lab::slot::Wall;
 use crate::lab::{Limits, Quota, Quotas};
@@ -31,7 +32,7 @@ pub(super) struct Config {
     pub(super) limits: Limits,
     /// What every tenant may have, and what some may have instead.
     quota: toml::Table,
-    tenant: BTreeMap<String, toml::Table>,
+    tenant: HashMap<Tenant, toml::Table>,
     pub(super) tls: Option<tls::Settings>,
     pub(super) auth: identity::Settings,
     pub(super) telemetry: telemetry::Settings,
@@ -68,7 +69,7 @@ impl Config {
         let own = self.tenant.iter().map(|(tenant, differs)| {
             let mut table = self.quota.clone();
             table.extend(differs.clone());
-            Ok((tenant.clone(), read(format!("config.tenant.{tenant}"), table)?))
+            Ok(((**tenant).to_owned(), read(format!("config.tenant.{}", &**tenant), table)?))
         });
         Ok(Quotas { own: own.collect::<Result<_>>()?, usual: read("config.quota".to_owned(), self.quota.clone())? })
     }

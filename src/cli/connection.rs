@@ -49,10 +49,11 @@ impl Connection {
     /// The header that says who calls.
     fn authorization(&self) -> Result<Option<AsciiMetadataValue>> {
         let token = match &self.token_file {
-            Some(path) => String::from_utf8(file(path, "token-file")?).ok(),
+            Some(path) => Some(String::from_utf8(file(path, "token-file")?).unwrap_or_default()),
             None => std::env::var_os(TOKEN).map(|token| token.into_string().unwrap_or_default()),
         };
         let Some(token) = token else { return Ok(None) };
+        // What is no text counts as empty, and is refused as that.
         let wrong = || Error::invalid("token", "was found to hold what no token does; a line of ASCII was expected");
         let mut header: AsciiMetadataValue = format!("Bearer {}", token.trim()).parse().map_err(|_| wrong())?;
         if token.trim().is_empty() {

@@ -86,6 +86,7 @@ fn report(error: &Error) -> ExitCode {
         Error::Invalid(violations) => violations.iter().for_each(|v| eprintln!("error: {v}")),
         other => eprintln!("error: {other}"),
     }
+    let passes = matches!(error, Error::Exhausted { limit, .. } if crate::api::passes(limit));
     let wrong = matches!(
         error,
         Error::Invalid(_)
@@ -96,7 +97,7 @@ fn report(error: &Error) -> ExitCode {
             | Error::Precondition(_)
             | Error::Exhausted { .. }
     );
-    ExitCode::from(if wrong { 2 } else { 3 })
+    ExitCode::from(if wrong && !passes { 2 } else { 3 })
 }
 
 /// `assay completions SHELL`.

@@ -13,7 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::Ended;
 use super::config::Config;
 use crate::api::identity::{self, Access};
-use crate::api::{self, Admission, tls};
+use crate::api::{self, tls};
 use crate::console;
 use crate::error::{Error, Result};
 use crate::lab::engines::{Engine, memory, sqlite};
@@ -46,6 +46,9 @@ pub(super) async fn serve(config: Config, telemetry: &Telemetry) -> Result<Ended
     for wall in lab.walls().await?.iter().filter(|wall| !wall.missing.is_empty()) {
         telemetry.say(&format!("slots run without {}: {}", wall.wall.name(), wall.missing));
     }
+    if config.auth.is_on() && config.auth.audit_log.is_none() {
+        telemetry.say("nobody writes down who did what: auth.audit_log names a file for that");
+    }
     let slots = slots(config.slots);
     let (listener, address) = listen("listen", config.listen()).await?;
     let (acceptor, access) = (config.tls.map(tls::Acceptor::new).transpose()?, Access::new(config.auth).await?);
@@ -62,13 +65,12 @@ pub(super) async fn serve(config: Config, telemetry: &Telemetry) -> Result<Ended
     let pool = Pool::start(&lab, slots);
     telemetry.say(&format!("listening on {address}"));
     let (closing, closed) = tokio::sync::oneshot::channel::<()>();
-    let server = api::server().layer(RpcLayer::new(api::methods()?)).layer(Admission::new(lab.limits().calls));
-    let server = server.layer(access).add_routes(routes);
+    let server = api::server().layer(RpcLayer::new(api::methods()?)).layer(access).add_routes(routes);
     let closed = async {
         // An error means that the sender is gone, which is the same.
         let _ = closed.await;
     };
-    let server = match acceptor {
+    let mut server = match acceptor {
         Some(acceptor) => tokio::spawn(server.serve_with_incoming_shutdown(acceptor.incoming(listener), closed)),
         None => {
             // Without TCP_NODELAY small messages wait for one another's acknowledgements.
@@ -76,7 +78,13 @@ pub(super) async fn serve(config: Config, telemetry: &Telemetry) -> Result<Ended
             tokio::spawn(server.serve_with_incoming_shutdown(incoming, closed))
         }
     };
-    interrupted().await?;
+    tokio::select! {
+        done = interrupted() => done?,
+        ended = &mut server => {
+            let cause = ended.map_or_else(|e| e.to_string(), |served| format!("{served:?}"));
+            return Err(Error::Internal(format!("the service ended by itself: {cause}")));
+        }
+    }
     telemetry.say("stopping");
     // Whoever asks is sent elsewhere, and streams end: a job's would keep the server for as long as the job.
     lab.close();

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashSet};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use super::engines::{Appended, Expect};
+use super::engines::{Appended, Expect, Record};
 use super::limits::within;
 use super::names;
 use super::records::{CheckSpec, JobRecord, JobSpec, Line, State, SuiteRecord, decode, encode};
-use super::sealed::seal;
+use super::sealed::{record, seal};
 use super::trace::TraceContext;
 use super::{Lab, results};
 use crate::engine::{Signature, Spent};
@@ -46,6 +46,7 @@ impl Lab {
     pub async fn create_job(&self, tenant: &str, spec: JobSpec, request_id: &str, dry: bool) -> Result<Created> {
         let created = self.resolve(tenant, spec).await?;
         if dry {
+            self.room_for_job(tenant, &created.job.spec.model, created.shards).await?;
             return Ok(created);
         }
         let (cases, shards) = (created.job.cases, created.shards);
@@ -55,37 +56,40 @@ impl Lab {
 
     /// Writes a validated job and enqueues its shards.
     async fn begin(&self, tenant: &str, mut created: Created, request_id: &str) -> Result<Created> {
-        self.room_for_job(tenant, created.shards).await?;
-        self.room(0)?;
-        let pending = self.engine().queue.pending().await?;
-        within("queued_shards", self.limits().queued_shards, pending + created.shards, "the number of queued shards")?;
-        let mut id = names::fresh_id()?;
-        if !request_id.is_empty() {
-            within("request_id_bytes", 128, request_id.len() as u64, "the length of request_id")?;
-            let hash = names::content_id(&[&encode(&created.job.spec)?]);
-            let key = format!("request/{tenant}/{request_id}");
-            let claim = seal(&(&id, &hash))?;
-            if self.engine().meta.put(&key, &claim, Expect::Absent).await?.is_none() {
-                let (_, (first, spec)): (_, (String, String)) = self.get(&key, request_id).await?;
-                if spec != hash {
-                    let message = format!("request_id `{request_id}` was used for a job with another spec");
-                    return Err(Error::AlreadyExists(message));
-                }
-                id = first;
-            }
-        }
+        let taking = self.0.taking.lock().await;
+        let id = self.claim(tenant, &created, request_id).await?;
         created.job.name = names::name(tenant, "jobs", &id);
         created.job.trace = TraceContext::of(&Span::current());
         Span::current().record("job", &created.job.name);
         let key = key(tenant, &id);
-        if self.engine().meta.put(&key, &seal(&created.job)?, Expect::Absent).await?.is_none() {
+        if self.engine().meta.put(&key, &record(&created.job)?, Expect::Absent).await?.is_none() {
             created.job = self.get(&key, &created.job.name).await?.1;
         }
+        drop(taking);
         if created.job.state == State::Running {
             self.offer(&created.job).await?;
             self.recover(&created.job).await?;
         }
         Ok(created)
+    }
+
+    /// The id of a request's job: the one that it was given before, or a new one if there is room for the job.
+    async fn claim(&self, tenant: &str, created: &Created, request_id: &str) -> Result<String> {
+        let (key, meta) = (format!("request/{tenant}/{request_id}"), &self.engine().meta);
+        let hash = names::content_id(&[&encode(&created.job.spec)?]);
+        let given = async || -> Result<String> {
+            let (_, (id, spec)): (_, (String, String)) = self.get(&key, request_id).await?;
+            let message = format!("request_id `{request_id}` was used for a job with another spec");
+            if spec == hash { Ok(id) } else { Err(Error::AlreadyExists(message)) }
+        };
+        within("request_id_bytes", 128, request_id.len() as u64, "the length of request_id")?;
+        if !request_id.is_empty() && meta.get(&key).await?.is_some() {
+            return given().await;
+        }
+        self.room_for_job(tenant, &created.job.spec.model, created.shards).await?;
+        let id = names::fresh_id()?;
+        let first = request_id.is_empty() || meta.put(&key, &seal(&(&id, &hash))?, Expect::Absent).await?.is_some();
+        if first { Ok(id) } else { given().await }
     }
 
     /// The spec with the suite's defaults filled in, fitted to its model and suite.
@@ -122,9 +126,6 @@ impl Lab {
             let figures = checks.iter().map(|check| check.figures(&inspected.signature)).fold(0, u64::saturating_add);
             let figures = cases.saturating_mul(figures);
             within("audit_figures", VALUES_MAX, figures, "the number of figures that audits have of all cases")?;
-        }
-        if let Some(why) = self.quarantine(tenant, &spec.model).await? {
-            return Err(Error::Precondition(format!("{why}; delete it and upload it again to try once more")));
         }
         let costs: Vec<Spent> = checks.iter().map(|check| check.cost(&inspected.signature, rows_behind)).collect();
         let most = costs.iter().map(|cost| rows(*cost)).max().unwrap_or(0);
@@ -321,11 +322,20 @@ impl Lab {
 
     /// Recovers all jobs that were running when an earlier process ended.
     pub async fn recover_all(&self) -> Result<()> {
-        let jobs: Vec<JobRecord> = self.all("job/").await?;
-        for job in jobs.iter().filter(|job| job.state == State::Running) {
-            self.recover(job).await?;
+        let mut after = None;
+        loop {
+            let records = self.engine().meta.list("job/", after.as_deref(), 1000).await?;
+            let Some(last) = records.last() else { return Ok(()) };
+            after = Some(last.key.clone());
+            for Record { key, value, .. } in records {
+                match decode::<JobRecord>(&value) {
+                    Ok(job) if job.state == State::Running => self.recover(&job).await?,
+                    Ok(_) => {}
+                    // One that is damaged keeps the others from nothing.
+                    Err(error) => tracing::error!(%error, key, "a job cannot be read"),
+                }
+            }
         }
-        Ok(())
     }
 }
 

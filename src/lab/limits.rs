@@ -35,8 +35,12 @@ pub struct Limits {
     pub calls: u64,
     /// Streams of results, artifacts and uploads at once, of all tenants.
     pub streams: u64,
-    /// Models parsed at once.
+    /// Models parsed, and cases replayed, at once; of these one of a tenant.
     pub inspections: u64,
+    /// How long an upload may bring nothing.
+    #[serde(rename = "idle_seconds", with = "seconds")]
+    #[schemars(with = "u32")]
+    pub idle_time: Duration,
     /// Time of an inspection.
     #[serde(rename = "inspect_seconds", with = "seconds")]
     #[schemars(with = "u32")]
@@ -80,6 +84,7 @@ impl Default for Limits {
             calls: 1024,
             streams: 2048,
             inspections: 2,
+            idle_time: Duration::from_secs(300),
             inspect_time: Duration::from_secs(120),
             shard_time: Duration::from_secs(600),
             case_time: Duration::from_secs(120),
@@ -109,6 +114,16 @@ pub(super) fn within(name: &str, limit: u64, found: u64, what: &str) -> Result<(
         return Ok(());
     }
     Err(Error::Exhausted { limit: name.to_owned(), value: limit, what: format!("{what} ({found})") })
+}
+
+/// Refuses `asked` more on top of what all tenants have, of which a caller hears nothing.
+pub(super) fn within_all(name: &str, limit: u64, there: u64, asked: u64, what: &str) -> Result<()> {
+    let found = there.saturating_add(asked);
+    within(name, limit, found, what).map_err(|_| Error::Exhausted {
+        limit: name.to_owned(),
+        value: limit,
+        what: format!("{what} of all tenants with {asked} more"),
+    })
 }
 
 /// Durations as whole seconds above 0.

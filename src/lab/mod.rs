@@ -27,7 +27,7 @@ pub use meters::{CASE_DURATION, describe as describe_meters};
 pub use models::{ModelUpload, NewModel};
 pub use names::{LOCAL, artifact as artifact_name};
 pub use pool::Pool;
-pub use quota::{Quota, Quotas, StreamPlace};
+pub use quota::{Place, Quota, Quotas};
 pub use replay::Replayed;
 pub use results::{Follow, Message, Progress};
 pub use suites::{NewSuite, SuiteUpload};
@@ -35,15 +35,15 @@ pub use trace::{Bridge, TraceContext};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use serde::de::DeserializeOwned;
-use tokio::sync::{Notify, OnceCell, RwLock, Semaphore, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OnceCell, OwnedSemaphorePermit, RwLock, Semaphore, watch};
 
 use self::engines::{Engine, Record};
-use self::quota::Streams;
+use self::quota::Places;
+use self::records::{ModelRecord, SuiteRecord};
 use self::slot::{Groups, Slot, Slots, Standing, Wall};
-use self::turns::Turns;
+use self::turns::{Turn, Turns};
 use crate::error::{Error, Result};
 
 /// How a laboratory shuts its slots in.
@@ -63,7 +63,9 @@ struct Inner {
     engine: Engine,
     limits: Limits,
     quotas: Quotas,
-    inspections: Semaphore,
+    inspections: Arc<Semaphore>,
+    /// By tenant: its one place in the queue for these.
+    inspecting: Mutex<HashMap<String, Arc<Semaphore>>>,
     slots: Slots,
     /// Around every slot alike, once one was started to see.
     walls: OnceCell<Vec<Standing>>,
@@ -74,8 +76,11 @@ struct Inner {
     blobs: RwLock<()>,
     /// How far jobs were when somebody last asked, by place in their logs: a log only grows.
     progress: Mutex<HashMap<String, (u64, Progress)>>,
-    turns: Mutex<Turns>,
-    streams: Streams,
+    turns: Arc<Mutex<Turns>>,
+    streams: Places,
+    calls: Places,
+    /// Held from counting what a tenant has to writing one more, so that calls at once do not pass a quota together.
+    taking: AsyncMutex<()>,
     closing: watch::Sender<bool>,
     /// Jobs whose shards are under way here, to be told when they end early.
     stops: Mutex<HashMap<String, Arc<Notify>>>,
@@ -88,22 +93,25 @@ impl Lab {
         let Walls { require, cgroups } = walls;
         let groups = if cgroups { Groups::take().map(Arc::new) } else { Err("no service".to_owned()) };
         let slots = Slots { scratch, memory, require, groups };
-        let inspections = Semaphore::new(usize::try_from(limits.inspections).unwrap_or(1).max(1));
+        let inspections = Arc::new(Semaphore::new(usize::try_from(limits.inspections).unwrap_or(1).max(1)));
         let (walls, spare, blobs) = (OnceCell::new(), Mutex::default(), RwLock::new(()));
         let (progress, stops) = (Mutex::default(), Mutex::default());
-        let (turns, streams) = (Mutex::default(), Streams::default());
+        let (streams, calls) = (Places::default(), Places::default());
         Self(Arc::new(Inner {
             engine,
             limits,
             quotas,
             inspections,
+            inspecting: Mutex::default(),
             slots,
             walls,
             spare,
             blobs,
             progress,
-            turns,
+            turns: Arc::default(),
             streams,
+            calls,
+            taking: AsyncMutex::default(),
             closing: watch::Sender::default(),
             stops,
         }))
@@ -145,7 +153,7 @@ impl Lab {
         if free >= kept.saturating_add(bytes) {
             return Ok(());
         }
-        let what = format!("what is asked of the disk ({free} bytes are free, {bytes} are to come)");
+        let what = format!("what is left of the disk with {bytes} more bytes");
         Err(Error::Exhausted { limit: "disk_free_bytes".to_owned(), value: kept, what })
     }
 
@@ -175,13 +183,31 @@ impl Lab {
         &self.0.engine
     }
 
-    /// Whose turn it is of those who wait, with the ticket for it.
-    fn turn_begins(&self, waiting: &[String], last: Option<&str>) -> Option<(String, u64)> {
-        self.0.turns.lock().unwrap_or_else(PoisonError::into_inner).begin(waiting, last, Instant::now())
+    /// Whose turn it is of those who wait.
+    fn turn(&self, waiting: &[String], last: Option<&str>) -> Option<Turn> {
+        Turn::begin(&self.0.turns, waiting, last)
     }
 
-    fn turn_ends(&self, ticket: u64) {
-        self.0.turns.lock().unwrap_or_else(PoisonError::into_inner).end(ticket, Instant::now());
+    /// A place among the inspections, of which each tenant has one at most: whoever sends many waits for itself.
+    async fn inspection(&self, tenant: &str) -> Result<[OwnedSemaphorePermit; 2]> {
+        let failed = |e| Error::internal("inspections", e);
+        let own = {
+            let mut own = self.0.inspecting.lock().unwrap_or_else(PoisonError::into_inner);
+            own.entry(tenant.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(1))).clone()
+        };
+        let own = own.acquire_owned().await.map_err(failed)?;
+        Ok([own, self.0.inspections.clone().acquire_owned().await.map_err(failed)?])
+    }
+
+    /// Deletes a blob that no record names, while `blobs` is held for writing.
+    async fn forget_blob(&self, digest: &str) -> Result<()> {
+        let models: Vec<ModelRecord> = self.all("model/").await?;
+        let suites: Vec<SuiteRecord> = self.all("suite/").await?;
+        let mut named = models.iter().map(|model| &model.sha256).chain(suites.iter().map(|suite| &suite.sha256));
+        if !named.any(|named| named == digest) {
+            self.engine().blobs.delete(digest).await?;
+        }
+        Ok(())
     }
 
     /// Tells the workers of a job that it has ended early.

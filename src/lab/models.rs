@@ -9,7 +9,7 @@ use super::limits::within;
 use super::meters::UPLOADED;
 use super::names;
 use super::records::{JobRecord, ModelRecord, State, decode};
-use super::sealed::seal;
+use super::sealed::record;
 use super::{Lab, records};
 use crate::error::{Error, Result};
 
@@ -29,6 +29,9 @@ pub struct NewModel {
 /// Longest signature that is read, in bytes.
 const SIGNATURE_MAX: u64 = 4 << 20;
 
+/// Longest name for people, in bytes.
+pub(super) const NAME_MAX: u64 = 256;
+
 /// A model under way; dropped, it leaves nothing behind.
 pub struct ModelUpload {
     lab: Lab,
@@ -45,6 +48,7 @@ impl Lab {
         if header.size == 0 {
             return Err(Error::invalid("header.size_bytes", "the model is empty; an ONNX file was expected"));
         }
+        within("display_name_bytes", NAME_MAX, header.display_name.len() as u64, "the length of display_name")?;
         digest_field(&header.sha256)?;
         self.room_for_model(tenant, header.size).await?;
         self.room(header.size)?;
@@ -80,11 +84,7 @@ impl Lab {
         self.engine().meta.delete(&key(tenant, id), Expect::Any).await?;
         self.pardon(tenant, name).await?;
         // The same file may be a model of another signature or tenant.
-        let others: Vec<ModelRecord> = self.all("model/").await?;
-        if !others.iter().any(|other| other.sha256 == model.sha256) {
-            self.engine().blobs.delete(&model.sha256).await?;
-        }
-        Ok(())
+        self.forget_blob(&model.sha256).await
     }
 
     /// Refuses while a running job matches.
@@ -98,10 +98,34 @@ impl Lab {
         }
     }
 
+    /// Writes the record of a published model that a slot can read, if there is room for one more.
+    async fn take_model(&self, tenant: &str, header: NewModel, sha256: &str) -> Result<ModelRecord> {
+        let inspection = self.inspect(tenant, sha256, &header.signature).await?;
+        let signature = inspection.signature.to_yaml()?;
+        let id = names::content_id(&[sha256.as_bytes(), signature.as_bytes()]);
+        let model = ModelRecord {
+            name: names::name(tenant, "models", &id),
+            display_name: header.display_name,
+            sha256: sha256.to_owned(),
+            size: header.size,
+            created: names::now(),
+            inspection,
+        };
+        let (key, meta) = (key(tenant, &id), &self.engine().meta);
+        let _taking = self.0.taking.lock().await;
+        if let Some(stored) = meta.get(&key).await? {
+            return decode(&stored.value);
+        }
+        self.room_for_model(tenant, model.size).await?;
+        match meta.put(&key, &record(&model)?, Expect::Absent).await? {
+            Some(_) => Ok(model),
+            None => Err(Error::Unavailable("the same model was uploaded by another server; retry".to_owned())),
+        }
+    }
+
     /// Parses a published blob in a slot of its own, which waits for the job that mostly follows.
     async fn inspect(&self, tenant: &str, digest: &str, signature: &str) -> Result<records::Inspection> {
         let model = self.engine().blobs.local(digest).await?;
-        let _turn = self.0.inspections.acquire().await.map_err(|e| Error::internal("inspections", e))?;
         let (inspection, mut slot) = self.0.slots.inspect(&model, signature, self.limits().inspect_time).await?;
         slot.serves(&owner(tenant, digest));
         *self.0.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(slot);
@@ -132,41 +156,20 @@ impl ModelUpload {
             let message = format!("{} bytes came, {} were announced", staged.size(), header.size);
             return Err(Error::invalid("header.size_bytes", message));
         }
-        let size = header.size;
-        let _together = lab.0.blobs.read().await;
-        let known = lab.engine().blobs.size(&header.sha256).await?.is_some();
+        // The place comes first: whoever waits for it must not keep others from deleting.
+        let _inspection = lab.inspection(&tenant).await?;
+        let together = lab.0.blobs.read().await;
         let sha256 = match staged.publish(Some(&header.sha256)).await {
             Err(Error::DataLoss(message)) => return Err(Error::invalid("header.sha256", message)),
             other => other?,
         };
-        let inspection = match lab.inspect(&tenant, &sha256, &header.signature).await {
-            Ok(inspection) => inspection,
-            Err(e) => {
-                // Nothing refers to the blob yet, unless it was there before.
-                if !known {
-                    lab.engine().blobs.delete(&sha256).await?;
-                }
-                return Err(e);
-            }
-        };
-        let signature = inspection.signature.to_yaml()?;
-        let id = names::content_id(&[sha256.as_bytes(), signature.as_bytes()]);
-        let record = ModelRecord {
-            name: names::name(&tenant, "models", &id),
-            display_name: header.display_name,
-            sha256,
-            size,
-            created: names::now(),
-            inspection,
-        };
-        let key = key(&tenant, &id);
-        if lab.engine().meta.put(&key, &seal(&record)?, Expect::Absent).await?.is_some() {
-            return Ok(record);
+        let taken = lab.take_model(&tenant, header, &sha256).await;
+        drop(together);
+        if taken.is_err() {
+            let _alone = lab.0.blobs.write().await;
+            lab.forget_blob(&sha256).await?;
         }
-        match lab.engine().meta.get(&key).await? {
-            Some(stored) => decode(&stored.value),
-            None => Err(Error::Unavailable("the model was deleted while it was uploaded again; retry".to_owned())),
-        }
+        taken
     }
 }
 

@@ -19,6 +19,7 @@ use super::names;
 use super::records::{ArtifactRecord, JobRecord, Line, ShardLine, State};
 use super::sealed::seal;
 use super::slot::{Ask, Death, Slot, Tell, Work};
+use super::turns::Turn;
 use crate::error::{Error, Result};
 use crate::suite::{Evidence, Shard, Verdict};
 use crate::tensor::Tensor;
@@ -79,11 +80,10 @@ impl Worker {
         while !*self.stopped.borrow() {
             let queue = self.lab.engine().queue.clone();
             match self.turn().await {
-                Ok(Some((lease, ticket))) => {
+                // The turn lasts until the pause after a failure is over: that is time of the worker's too.
+                Ok(Some((lease, _turn))) => {
                     self.last = Some(lease.clone());
-                    let worked = self.work(&lease).await;
-                    self.lab.turn_ends(ticket);
-                    if let Err(error) = worked {
+                    if let Err(error) = self.work(&lease).await {
                         // The shard goes back without a mark against it: the fault is the engine's or this host's.
                         tracing::error!(%error, job = lease.job, shard = lease.shard, "a shard could not be worked on");
                         let _ = queue.nack(&lease, false).await;
@@ -103,20 +103,15 @@ impl Worker {
     }
 
     /// A shard of the tenant whose turn it is.
-    async fn turn(&self) -> Result<Option<(Lease, u64)>> {
+    async fn turn(&self) -> Result<Option<(Lease, Turn)>> {
         let queue = &self.lab.engine().queue;
         loop {
             let (waiting, last) = (queue.tenants().await?, self.last.as_ref());
             let tenant = last.map(|last| names::tenant(&last.job)).transpose()?;
-            let Some((tenant, ticket)) = self.lab.turn_begins(&waiting, tenant) else { return Ok(None) };
-            match queue.lease(self.lab.limits().lease_time, &tenant, last).await {
-                Ok(Some(lease)) => return Ok(Some((lease, ticket))),
-                // Another worker took it; whoever waits still is asked for again.
-                Ok(None) => self.lab.turn_ends(ticket),
-                Err(error) => {
-                    self.lab.turn_ends(ticket);
-                    return Err(error);
-                }
+            let Some(turn) = self.lab.turn(&waiting, tenant) else { return Ok(None) };
+            // If another worker took it, whoever waits still is asked for again.
+            if let Some(lease) = queue.lease(self.lab.limits().lease_time, &turn.tenant, last).await? {
+                return Ok(Some((lease, turn)));
             }
         }
     }
@@ -130,8 +125,12 @@ impl Worker {
         };
         let shard = job.plan().shard(u64::from(lease.shard)).filter(|_| job.state == State::Running);
         let Some(shard) = shard else { return engine.queue.ack(lease).await.map(drop) };
-        let span = open(lease, &job, &shard);
-        self.attend(lease, &job, &shard).instrument(span).await
+        let (span, lab) = (open(lease, &job, &shard), self.lab.clone());
+        tokio::select! {
+            done = self.attend(lease, &job, &shard).instrument(span) => done,
+            // Whoever has it now begins anew; what this one did is dropped with its slot.
+            lost = keep_up(&lab, lease) => lost,
+        }
     }
 
     /// One try of a shard, until it is recorded or given back.
@@ -144,8 +143,8 @@ impl Worker {
         let end = match (self.lab.known(job, shard).await?, self.given_up(job).await?) {
             (Some(evidence), _) => End::Evidence(evidence),
             (None, Some(why)) => End::Evidence(failed(job, shard, &ids(&self.lab, job, shard).await?, &why)?),
-            (None, None) if last => self.one_by_one(lease, job, shard).await?,
-            (None, None) => self.run(lease, job, shard).await?,
+            (None, None) if last => self.one_by_one(job, shard).await?,
+            (None, None) => self.run(job, shard).await?,
         };
         match end {
             End::Stopped => queue.nack(lease, false).await.map(drop),
@@ -172,8 +171,8 @@ impl Worker {
         self.lab.quarantine(names::tenant(&job.name)?, &job.spec.model).await
     }
 
-    /// Runs a shard in the slot while the lease is kept up.
-    async fn run(&mut self, lease: &Lease, job: &JobRecord, shard: &Shard) -> Result<End> {
+    /// Runs a shard in the slot.
+    async fn run(&mut self, job: &JobRecord, shard: &Shard) -> Result<End> {
         let lab = self.lab.clone();
         let work = match work(&lab, job, shard, job.spec.artifacts).await {
             // No waiting brings lost bytes back.
@@ -200,7 +199,6 @@ impl Worker {
             // A slot that is dropped in mid-work is killed.
             () = stop.notified() => return Ok(End::Stopped),
             _ = stopped.changed() => return Ok(End::Stopped),
-            lost = keep_up(&lab, lease) => { lost?; return Ok(End::Stopped) }
         };
         match answer {
             Err(death) => {
@@ -210,6 +208,10 @@ impl Worker {
             Ok(answer) => {
                 self.slot = Some(slot);
                 match answer {
+                    Tell::Evidence(evidence) if !is_whole(job, shard, &evidence)? => {
+                        self.slot = None;
+                        Ok(End::Died(Death::garbled("it is not of its order")))
+                    }
                     Tell::Evidence(evidence) => {
                         clock(job, shard, begin.elapsed())?;
                         Ok(End::Evidence(evidence))
@@ -225,14 +227,14 @@ impl Worker {
     }
 
     /// The last try of a shard that killed its slots: each case alone, so that only the guilty ones fail.
-    async fn one_by_one(&mut self, lease: &Lease, job: &JobRecord, shard: &Shard) -> Result<End> {
+    async fn one_by_one(&mut self, job: &JobRecord, shard: &Shard) -> Result<End> {
         let mut all = Evidence::default();
         let mut parts: Vec<BTreeMap<String, Tensor>> = Vec::new();
         for case in shard.cases.clone() {
             let alone = Shard { check: shard.check, cases: case..case + 1 };
             let end = match self.given_up(job).await? {
                 Some(why) => End::Died(Death(why)),
-                None => self.run(lease, job, &alone).await?,
+                None => self.run(job, &alone).await?,
             };
             let evidence = match end {
                 End::Evidence(evidence) => evidence,
@@ -357,6 +359,16 @@ async fn keep_up(lab: &Lab, lease: &Lease) -> Result<()> {
             return Ok(());
         }
     }
+}
+
+/// Whether an answer has one verdict of each case and point of its shard. A slot may have been taken over.
+fn is_whole(job: &JobRecord, shard: &Shard, evidence: &Evidence) -> Result<bool> {
+    let points = job.spec.checks[shard.check].read()?.len();
+    let told: BTreeSet<(u64, u32)> = evidence.verdicts.iter().map(|v| (v.index, v.point)).collect();
+    let cases = usize::try_from(shard.cases.end - shard.cases.start).map_err(|e| Error::internal("cases", e))?;
+    let of_it =
+        |v: &Verdict| v.check as usize == shard.check && shard.cases.contains(&v.index) && (v.point as usize) < points;
+    Ok(told.len() == cases * points && evidence.verdicts.len() == told.len() && evidence.verdicts.iter().all(of_it))
 }
 
 /// Ids of a shard's cases; positions stand in where the suite's file cannot be read.

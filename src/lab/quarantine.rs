@@ -1,5 +1,7 @@
 //! Models that end slot after slot: from some number of deaths on, nothing of theirs is run any more.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::Lab;
@@ -10,9 +12,15 @@ use super::sealed::seal;
 use super::slot::Death;
 use crate::error::Result;
 
+/// How long deaths are counted together: what ends a slot now and then is a case's fault, not the model's.
+const TOGETHER: Duration = Duration::from_secs(24 * 3600);
+
 /// What a model has done to slots.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Deaths {
+    /// When the first of them was, in milliseconds since 1970.
+    #[serde(default)]
+    since: u64,
     count: u64,
     last: String,
 }
@@ -23,7 +31,7 @@ impl Lab {
         let (deaths, _) = self.deaths(tenant, model).await?;
         let limit = self.limits().model_deaths;
         Ok((deaths.count >= limit).then(|| {
-            let Deaths { count, last } = deaths;
+            let Deaths { count, last, .. } = deaths;
             format!("{model} is in quarantine: {count} slots died of it (model_deaths = {limit}), the last by {last}")
         }))
     }
@@ -33,7 +41,10 @@ impl Lab {
         let key = key(tenant, model)?;
         loop {
             let (deaths, revision) = self.deaths(tenant, model).await?;
-            let deaths = Deaths { count: deaths.count + 1, last: death.0.clone() };
+            // Once there were too many, they are not forgotten: the model would only begin anew.
+            let old = deaths.count < self.limits().model_deaths && names::since(deaths.since, names::now()) > TOGETHER;
+            let (since, count) = if old { (names::now(), 0) } else { (deaths.since, deaths.count) };
+            let deaths = Deaths { since, count: count + 1, last: death.0.clone() };
             let expect = revision.map_or(Expect::Absent, Expect::Revision);
             // Another worker may have counted one at the same time.
             if self.engine().meta.put(&key, &seal(&deaths)?, expect).await?.is_some() {

@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Lab;
-use super::limits::within;
+use super::limits::{within, within_all};
 use super::records::{JobRecord, ModelRecord, State, SuiteRecord};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What each tenant may have, with the defaults.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -25,10 +25,12 @@ pub struct Quota {
     pub jobs: u64,
     /// Jobs under way.
     pub running_jobs: u64,
-    /// Shards that wait or run.
+    /// Shards of jobs under way.
     pub queued_shards: u64,
     /// Streams of results, artifacts and uploads at once.
     pub streams: u64,
+    /// Calls that are answered at once.
+    pub calls: u64,
 }
 
 impl Default for Quota {
@@ -41,6 +43,7 @@ impl Default for Quota {
             running_jobs: 1000,
             queued_shards: 500_000,
             streams: 256,
+            calls: 512,
         }
     }
 }
@@ -48,7 +51,9 @@ impl Default for Quota {
 /// The quota of every tenant, and of those who have one of their own.
 #[derive(Clone, Debug, Default)]
 pub struct Quotas {
+    /// What every tenant may have who has no quota of its own.
     pub usual: Quota,
+    /// By tenant.
     pub own: HashMap<String, Quota>,
 }
 
@@ -59,24 +64,35 @@ impl Quotas {
     }
 }
 
-/// Streams by tenant.
+/// What is under way, by tenant.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Streams(Arc<Mutex<HashMap<String, u64>>>);
+pub(super) struct Places(Arc<Mutex<HashMap<String, u64>>>);
 
-/// A stream of a tenant; the place is free again when this is dropped.
+/// A place of a tenant's, which is free again when this is dropped.
 #[derive(Debug)]
-pub struct StreamPlace {
-    streams: Streams,
+pub struct Place {
+    places: Places,
     tenant: String,
 }
 
-impl Drop for StreamPlace {
+impl Places {
+    /// One more for a tenant, if it has fewer than `own` and all together fewer than `all`, under the limits' names.
+    fn take(&self, tenant: &str, own: (&str, u64), all: (&str, u64), what: &str) -> Result<Place> {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        within(own.0, own.1, places.get(tenant).copied().unwrap_or(0) + 1, what)?;
+        within_all(all.0, all.1, places.values().sum::<u64>(), 1, what)?;
+        *places.entry(tenant.to_owned()).or_default() += 1;
+        Ok(Place { places: self.clone(), tenant: tenant.to_owned() })
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
-        let mut streams = self.streams.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = streams.get_mut(&self.tenant) {
-            *open -= 1;
-            if *open == 0 {
-                streams.remove(&self.tenant);
+        let mut places = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taken) = places.get_mut(&self.tenant) {
+            *taken -= 1;
+            if *taken == 0 {
+                places.remove(&self.tenant);
             }
         }
     }
@@ -84,41 +100,37 @@ impl Drop for StreamPlace {
 
 impl Lab {
     /// A place for one more stream of a tenant.
-    pub fn stream_place(&self, tenant: &str) -> Result<StreamPlace> {
-        let mut streams = self.0.streams.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (own, all) = (streams.get(tenant).copied().unwrap_or(0), streams.values().sum::<u64>());
-        within("tenant_streams", self.quota(tenant).streams, own + 1, "the number of open streams")?;
-        within("streams", self.limits().streams, all + 1, "the number of open streams of all tenants")?;
-        *streams.entry(tenant.to_owned()).or_default() += 1;
-        Ok(StreamPlace { streams: self.0.streams.clone(), tenant: tenant.to_owned() })
+    pub fn stream_place(&self, tenant: &str) -> Result<Place> {
+        let (own, all) = (self.quota(tenant).streams, self.limits().streams);
+        self.0.streams.take(tenant, ("tenant_streams", own), ("streams", all), "the number of open streams")
+    }
+
+    /// A place for one more call of a tenant.
+    pub fn call_place(&self, tenant: &str) -> Result<Place> {
+        let (own, all) = (self.quota(tenant).calls, self.limits().calls);
+        self.0.calls.take(tenant, ("tenant_calls", own), ("calls", all), "the number of calls under way")
     }
 
     /// Refuses one more model of so many bytes.
     pub(super) async fn room_for_model(&self, tenant: &str, bytes: u64) -> Result<()> {
-        let (quota, (models, _, stored)) = (self.quota(tenant), self.stored(tenant).await?);
-        within("tenant_models", quota.models, models + 1, "the number of models")?;
-        within(
-            "tenant_stored_bytes",
-            quota.stored_bytes,
-            stored.saturating_add(bytes),
-            "the bytes of models and suites",
-        )
+        let (models, _) = self.stored(tenant, bytes).await?;
+        within("tenant_models", self.quota(tenant).models, models + 1, "the number of models")
     }
 
     /// Refuses one more suite of so many bytes.
     pub(super) async fn room_for_suite(&self, tenant: &str, bytes: u64) -> Result<()> {
-        let (quota, (_, suites, stored)) = (self.quota(tenant), self.stored(tenant).await?);
-        within("tenant_suites", quota.suites, suites + 1, "the number of suites")?;
-        within(
-            "tenant_stored_bytes",
-            quota.stored_bytes,
-            stored.saturating_add(bytes),
-            "the bytes of models and suites",
-        )
+        let (_, suites) = self.stored(tenant, bytes).await?;
+        within("tenant_suites", self.quota(tenant).suites, suites + 1, "the number of suites")
     }
 
-    /// Refuses one more job of so many shards.
-    pub(super) async fn room_for_job(&self, tenant: &str, shards: u64) -> Result<()> {
+    /// Refuses one more job of a model, of so many shards.
+    pub(super) async fn room_for_job(&self, tenant: &str, model: &str, shards: u64) -> Result<()> {
+        if let Some(why) = self.quarantine(tenant, model).await? {
+            return Err(Error::Precondition(format!("{why}; delete it and upload it again to try once more")));
+        }
+        self.room(0)?;
+        let pending = self.engine().queue.pending().await?;
+        within_all("queued_shards", self.limits().queued_shards, pending, shards, "the number of queued shards")?;
         let quota = self.quota(tenant);
         let jobs: Vec<JobRecord> = self.all(&format!("job/{tenant}/")).await?;
         let running = jobs.iter().filter(|job| job.state == State::Running);
@@ -132,14 +144,15 @@ impl Lab {
         self.0.quotas.of(tenant)
     }
 
-    /// Models, suites, and the bytes of both.
-    async fn stored(&self, tenant: &str) -> Result<(u64, u64, u64)> {
+    /// The number of models and of suites, if there is room for so many bytes more.
+    async fn stored(&self, tenant: &str, more: u64) -> Result<(u64, u64)> {
         let models: Vec<ModelRecord> = self.all(&format!("model/{tenant}/")).await?;
         let suites: Vec<SuiteRecord> = self.all(&format!("suite/{tenant}/")).await?;
-        let mut bytes = models.iter().map(|model| model.size).sum::<u64>();
+        let mut bytes = models.iter().map(|model| model.size).fold(more, u64::saturating_add);
         for suite in &suites {
-            bytes += self.engine().blobs.size(&suite.sha256).await?.unwrap_or(0);
+            bytes = bytes.saturating_add(self.engine().blobs.size(&suite.sha256).await?.unwrap_or(0));
         }
-        Ok((models.len() as u64, suites.len() as u64, bytes))
+        within("tenant_stored_bytes", self.quota(tenant).stored_bytes, bytes, "the bytes of models and suites")?;
+        Ok((models.len() as u64, suites.len() as u64))
     }
 }

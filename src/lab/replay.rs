@@ -6,7 +6,7 @@ use super::Lab;
 use super::pool::{allowed, work};
 use super::records::{JobRecord, Line, encode};
 use super::results;
-use super::slot::{Ask, Death, Tell};
+use super::slot::{Ask, Tell};
 use crate::error::{Error, Result};
 use crate::suite::{Check, Evidence, Shard, Verdict};
 use crate::tensor::Tensor;
@@ -36,13 +36,19 @@ impl Lab {
         };
         let shard = Shard { check: position, cases: index..index + 1 };
         let ask = Ask::Run(Box::new(work(self, &job, &shard, true).await?));
-        let _turn = self.0.inspections.acquire().await.map_err(|e| Error::internal("inspections", e))?;
+        if let Some(why) = self.quarantine(tenant, &job.spec.model).await? {
+            return Err(Error::Precondition(why));
+        }
+        let _inspection = self.inspection(tenant).await?;
         let mut slot = self.0.slots.start().await?;
         let evidence = match slot.ask(ask, allowed(self, &job, &shard)).await? {
             Ok(Tell::Evidence(evidence)) => evidence,
             Ok(Tell::Failed(e)) => return Err(e),
             Ok(_) => return Err(Error::internal("slot", "evidence was asked for")),
-            Err(Death(reason)) => return Err(Error::Precondition(format!("the case ended its slot: {reason}"))),
+            Err(death) => {
+                self.mourn(tenant, &job.spec.model, &death).await?;
+                return Err(Error::Precondition(format!("the case ended its slot: {}", death.0)));
+            }
         };
         // Bytes are compared, for no figure that is NaN equals itself.
         let identical =

@@ -314,7 +314,8 @@ impl Follow {
     #[allow(clippy::cast_precision_loss)]
     fn pace(&self) -> Progress {
         let mut progress = self.progress.clone();
-        let (done, left) = (progress.verdicts_done - self.start, progress.verdicts_total - progress.verdicts_done);
+        let (done, left) =
+            (progress.verdicts_done - self.start, progress.verdicts_total.saturating_sub(progress.verdicts_done));
         if done > 0 {
             progress.seconds_left = Some(self.began.elapsed().as_secs_f64() / done as f64 * left as f64);
         }

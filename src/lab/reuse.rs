@@ -60,8 +60,8 @@ impl Lab {
             }
             let other: JobRecord = match self.get(&key_of(&name)?, &name).await {
                 Ok((_, other)) => other,
-                // Deleted meanwhile.
-                Err(Error::NotFound(_)) => continue,
+                // Deleted meanwhile, or damaged: there is nothing to copy.
+                Err(Error::NotFound(_) | Error::DataLoss(_)) => continue,
                 Err(e) => return Err(e),
             };
             let check = usize::try_from(check).map_err(|e| Error::internal("check", e))?;

@@ -3,6 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::limits::within;
 use super::records::encode;
 use crate::error::{Error, Result};
 
@@ -18,6 +19,16 @@ pub(super) fn seal<T: serde::Serialize>(value: &T) -> Result<Vec<u8>> {
     let mut sealed = vec![MARK];
     sealed.extend(sum(&bytes));
     sealed.extend(bytes);
+    Ok(sealed)
+}
+
+/// Bytes of the longest record. Each is read in whole wherever records are listed.
+const RECORD_MAX: u64 = 8 << 20;
+
+/// A sealed record that callers have put something into, which is not too long.
+pub(super) fn record<T: serde::Serialize>(value: &T) -> Result<Vec<u8>> {
+    let sealed = seal(value)?;
+    within("record_bytes", RECORD_MAX, sealed.len() as u64, "what is to be kept beside the bytes and cases")?;
     Ok(sealed)
 }
 

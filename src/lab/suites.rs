@@ -8,9 +8,10 @@ use super::Lab;
 use super::engines::{Expect, Staged};
 use super::limits::within;
 use super::meters::UPLOADED;
+use super::models::NAME_MAX;
 use super::names;
 use super::records::{CheckSpec, SuiteRecord, decode, encode};
-use super::sealed::seal;
+use super::sealed::record;
 use super::suite_file::Writer;
 use crate::data::Case;
 use crate::error::{Error, Result};
@@ -50,6 +51,7 @@ impl Lab {
         within("suite_cases", self.limits().suite_cases, header.case_count, "the number of cases")?;
         within("job_checks", self.limits().job_checks, header.checks.len() as u64, "the number of checks")?;
         within("job_gates", self.limits().job_gates, header.gates.len() as u64, "the number of gates")?;
+        within("display_name_bytes", NAME_MAX, header.display_name.len() as u64, "the length of display_name")?;
         self.room_for_suite(tenant, 0).await?;
         if !header.checks.is_empty() {
             CheckSpec::read_all(&header.checks).map_err(|e| e.under("header"))?;
@@ -84,11 +86,21 @@ impl Lab {
         self.unused(tenant, |job| job.spec.suite == name || job.spec.background == name, name).await?;
         let id = names::id(name, tenant, "suites", "name")?;
         self.engine().meta.delete(&key(tenant, id), Expect::Any).await?;
-        let others: Vec<SuiteRecord> = self.all("suite/").await?;
-        if !others.iter().any(|other| other.sha256 == suite.sha256) {
-            self.engine().blobs.delete(&suite.sha256).await?;
+        self.forget_blob(&suite.sha256).await
+    }
+
+    /// Writes the record of a published suite of so many bytes, if there is room for one more.
+    async fn take_suite(&self, tenant: &str, key: &str, suite: SuiteRecord, bytes: u64) -> Result<SuiteRecord> {
+        let meta = &self.engine().meta;
+        let _taking = self.0.taking.lock().await;
+        if let Some(stored) = meta.get(key).await? {
+            return decode(&stored.value);
         }
-        Ok(())
+        self.room_for_suite(tenant, bytes).await?;
+        match meta.put(key, &record(&suite)?, Expect::Absent).await? {
+            Some(_) => Ok(suite),
+            None => Err(Error::Unavailable("the same suite was uploaded by another server; retry".to_owned())),
+        }
     }
 }
 
@@ -136,29 +148,27 @@ impl SuiteUpload {
         for piece in self.writer.finish()? {
             self.staged.write(piece?).await?;
         }
-        self.lab.room_for_suite(&self.tenant, self.staged.size()).await?;
-        let _together = self.lab.0.blobs.read().await;
+        let size = self.staged.size();
+        let together = self.lab.0.blobs.read().await;
         let sha256 = self.staged.publish(None).await?;
         let NewSuite { display_name, checks, gates, .. } = self.header;
         let id = names::content_id(&[sha256.as_bytes(), &encode(&(&checks, &gates))?]);
-        let record = SuiteRecord {
+        let suite = SuiteRecord {
             name: names::name(&self.tenant, "suites", &id),
             display_name,
-            sha256,
+            sha256: sha256.clone(),
             created: names::now(),
             checks,
             gates,
             summary: self.summary,
         };
-        let key = key(&self.tenant, &id);
-        let meta = &self.lab.engine().meta;
-        if meta.put(&key, &seal(&record)?, Expect::Absent).await?.is_some() {
-            return Ok(record);
+        let taken = self.lab.take_suite(&self.tenant, &key(&self.tenant, &id), suite, size).await;
+        drop(together);
+        if taken.is_err() {
+            let _alone = self.lab.0.blobs.write().await;
+            self.lab.forget_blob(&sha256).await?;
         }
-        match meta.get(&key).await? {
-            Some(stored) => decode(&stored.value),
-            None => Err(Error::Unavailable("the suite was deleted while it was uploaded again; retry".to_owned())),
-        }
+        taken
     }
 }
 

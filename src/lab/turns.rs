@@ -1,11 +1,33 @@
 //! Whose turn it is: tenants share the slots by time, whatever the number and the size of their jobs.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How much longer than others a tenant may have been served before its worker turns to them. Turning away costs a new
 /// slot and a model read anew, so it is not done for every shard.
 const QUANTUM: Duration = Duration::from_millis(500);
+
+/// A tenant's turn at one slot, which is over when this is dropped.
+pub(super) struct Turn {
+    turns: Arc<Mutex<Turns>>,
+    ticket: u64,
+    pub(super) tenant: String,
+}
+
+impl Turn {
+    /// Whose turn it is of those who wait; `last` is for whom the worker was there before.
+    pub(super) fn begin(turns: &Arc<Mutex<Turns>>, waiting: &[String], last: Option<&str>) -> Option<Self> {
+        let begun = turns.lock().unwrap_or_else(PoisonError::into_inner).begin(waiting, last, Instant::now());
+        begun.map(|(tenant, ticket)| Self { turns: turns.clone(), ticket, tenant })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).end(self.ticket, Instant::now());
+    }
+}
 
 /// The time that slots have worked for each tenant.
 #[derive(Debug, Default)]
@@ -19,7 +41,7 @@ pub(super) struct Turns {
 impl Turns {
     /// Who comes next of those who wait: the one that was served least; `last`, for whom the worker was there before,
     /// while that is fair. The ticket is given back with [`Self::end`].
-    pub(super) fn begin(&mut self, waiting: &[String], last: Option<&str>, now: Instant) -> Option<(String, u64)> {
+    fn begin(&mut self, waiting: &[String], last: Option<&str>, now: Instant) -> Option<(String, u64)> {
         self.meet(waiting, now);
         let served = |tenant: &str| self.served(tenant, now);
         let least = waiting.iter().min_by_key(|tenant| served(tenant))?;
@@ -31,7 +53,7 @@ impl Turns {
     }
 
     /// A shard is over, or there was none after all.
-    pub(super) fn end(&mut self, ticket: u64, now: Instant) {
+    fn end(&mut self, ticket: u64, now: Instant) {
         if let Some((tenant, since)) = self.running.remove(&ticket) {
             *self.served.entry(tenant).or_default() += now.saturating_duration_since(since);
         }
@@ -43,15 +65,24 @@ impl Turns {
         self.served.get(tenant).copied().unwrap_or_default() + running
     }
 
-    /// Tenants who come, or come back, start level with who was served least: having been away earns nothing. Those who
-    /// have gone are forgotten.
+    /// Tenants who come, or come back, start level with who was served least of those who are there: having been away
+    /// earns nothing. What somebody was served beyond that is remembered, so that leaving pays no debt.
     fn meet(&mut self, waiting: &[String], now: Instant) {
         let running: Vec<&String> = self.running.values().map(|(tenant, _)| tenant).collect();
-        self.served.retain(|tenant, _| waiting.contains(tenant) || running.contains(&tenant));
-        let known = self.served.keys().chain(running.iter().copied());
-        let least = known.map(|tenant| self.served(tenant, now)).min().unwrap_or_default();
+        let here = |tenant: &String| waiting.contains(tenant) || running.contains(&tenant);
+        let known = self.served.keys().filter(|tenant| here(tenant));
+        let Some(least) = known.map(|tenant| self.served(tenant, now)).min() else {
+            // Nobody is left who went short.
+            self.served = waiting.iter().map(|tenant| (tenant.clone(), Duration::ZERO)).collect();
+            return;
+        };
+        self.served.retain(|tenant, time| {
+            let runs = self.running.values().any(|(of, _)| of == tenant);
+            runs || waiting.contains(tenant) || *time > least
+        });
         for tenant in waiting {
-            self.served.entry(tenant.clone()).or_insert(least);
+            let served = self.served.entry(tenant.clone()).or_insert(least);
+            *served = (*served).max(least);
         }
     }
 }
@@ -83,6 +114,29 @@ mod tests {
         for time in share.values() {
             assert!((time - 100.0).abs() < 2.5, "{share:?}");
         }
+    }
+
+    #[test]
+    fn leaving_after_each_shard_pays_no_debt() {
+        // One sends a job of one long shard as soon as the last has ended; the other always has short ones.
+        let (mut turns, mut now) = (Turns::default(), Instant::now());
+        let (start, mut last, mut away) = (now, None::<String>, now);
+        let mut served: HashMap<String, Duration> = HashMap::new();
+        while now < start + Duration::from_secs(3600) {
+            let waiting: &[&str] = if now >= away { &["long", "short"] } else { &["short"] };
+            let waiting: Vec<String> = waiting.iter().map(|name| (*name).to_owned()).collect();
+            let (tenant, ticket) = turns.begin(&waiting, last.as_deref(), now).unwrap();
+            let took = if tenant == "long" { Duration::from_secs(60) } else { Duration::from_millis(100) };
+            now += took;
+            turns.end(ticket, now);
+            if tenant == "long" {
+                away = now + Duration::from_millis(5);
+            }
+            *served.entry(tenant.clone()).or_default() += took;
+            last = Some(tenant);
+        }
+        let share = served["short"].as_secs_f64() / now.duration_since(start).as_secs_f64();
+        assert!((share - 0.5).abs() < 0.02, "{share}");
     }
 
     #[test]

@@ -62,7 +62,7 @@ fn allocate() -> Result<String, String> {
 fn inside() {
     let (Ok(attempt), Ok(folder)) = (std::env::var("ESCAPE"), std::env::var("ESCAPE_FOLDER")) else { return };
     let (_, attempt) = ATTEMPTS.iter().find(|(name, _)| *name == attempt).unwrap();
-    let cage = Cage { folder: folder.into(), memory: 16 << 30, no_cgroup: String::new(), require: Wall::ALL.to_vec() };
+    let cage = Cage { folder: folder.into(), memory: 16 << 30, require: Wall::ALL.to_vec() };
     let outcome = cage.close().map_err(|e| e.to_string()).and_then(|_| attempt());
     println!("\n=> {}", outcome.clone().unwrap_or_else(|e| format!("denied: {e}")));
     std::process::exit(i32::from(outcome.is_err()));

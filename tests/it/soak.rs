@@ -1,7 +1,6 @@
 //! How often what is random is tried: a short form in `make test`, the full counts in `make soak`.
 
 /// `full` rounds in `make soak`, else `short`.
-#[allow(dead_code)]
 pub(crate) fn rounds(short: usize, full: usize) -> usize {
     if std::env::var_os("ASSAY_SOAK").is_some() { full } else { short }
 }

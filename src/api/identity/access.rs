@@ -98,7 +98,8 @@ impl Gate {
     /// Finds out who calls, and puts it into the request. Gives a record of what will change something.
     async fn admit(&self, request: &mut Request<Body>) -> Result<Option<Shared>> {
         let method = request.uri().path().trim_start_matches('/');
-        let Some(needed) = roles::needed(method) else { return Ok(None) };
+        let (method, needed) = roles::listed(method);
+        let Some(needed) = needed else { return Ok(None) };
         let peer = peer(request.extensions());
         let record = |identity: Option<&Identity>| Record::new(&self.audit, method, peer, identity.cloned());
         let identity = self.identify(request.headers(), request.extensions()).await;

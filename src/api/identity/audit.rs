@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderMap, Response};
 use http_body_util::BodyExt;
@@ -26,8 +26,33 @@ const PEEK: usize = 1024;
 /// Length of what gRPC puts before a message.
 const PREFIX: usize = 5;
 
+/// Lines a second about callers whom nobody knows; more are only counted.
+const STRANGERS: u32 = 100;
+
 /// Where records go: to the log, under a target of their own, and to a file if there is one.
-pub(super) struct Audit(Option<Mutex<File>>);
+pub(super) struct Audit {
+    file: Option<Mutex<File>>,
+    strangers: Mutex<Strangers>,
+}
+
+/// Calls of nobody in this second. They cost a caller next to nothing, and must not fill a disk.
+struct Strangers {
+    second: Instant,
+    count: u32,
+}
+
+impl Strangers {
+    /// Whether one more is written down; else, with the first of another second, how many were not.
+    fn one_more(&mut self, now: Instant) -> (bool, u32) {
+        let mut left_out = 0;
+        if now.saturating_duration_since(self.second) >= Duration::from_secs(1) {
+            left_out = self.count.saturating_sub(STRANGERS);
+            *self = Self { second: now, count: 0 };
+        }
+        self.count = self.count.saturating_add(1);
+        (self.count <= STRANGERS, left_out)
+    }
+}
 
 impl Audit {
     /// Only the file's owner may read who did what.
@@ -36,13 +61,24 @@ impl Audit {
             let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
             file.map(Mutex::new).map_err(|e| Error::invalid("auth.audit_log", format!("{}: {e}", path.display())))
         };
-        Ok(Self(file.map(open).transpose()?))
+        let strangers = Mutex::new(Strangers { second: Instant::now(), count: 0 });
+        Ok(Self { file: file.map(open).transpose()?, strangers })
     }
 
     fn write(&self, line: &Line<'_>) {
+        if line.name.is_none() {
+            let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+            let (written, left_out) = strangers.one_more(Instant::now());
+            if left_out > 0 {
+                tracing::warn!(target: "assay::audit", left_out, "calls without an identity were not written down");
+            }
+            if !written {
+                return;
+            }
+        }
         let Line { name, tenant, role, method, resource, code, peer, .. } = line;
         tracing::info!(target: "assay::audit", name, tenant, role, method, resource, code, peer, "call");
-        let Some(file) = &self.0 else { return };
+        let Some(file) = &self.file else { return };
         // A line is short and goes to the system at once, so that it outlives this process.
         let written = serde_json::to_string(line).map_err(std::io::Error::other).and_then(|text| {
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);

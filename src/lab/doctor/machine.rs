@@ -7,6 +7,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{AccessFlags, access};
 
 use super::{Sign, size};
+use crate::lab::slot::own_cgroup;
 
 /// Memory below which a slot with a larger network may be killed.
 const MEMORY_MIN: u64 = 2 << 30;
@@ -18,10 +19,10 @@ const FILES_MIN: u64 = 1024;
 pub(super) const UNCAGED: &str = "models run without it; take only those that you trust, or use another kernel";
 
 pub(super) fn signs() -> Vec<Sign> {
-    vec![cpu(), memory(), files(), kernel(), landlock(), seccomp(), cgroup()]
+    vec![cpu(), memory(), files(), kernel(), cgroup()]
 }
 
-fn text(path: &str) -> Option<String> {
+fn text(path: impl AsRef<Path>) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
 
@@ -73,7 +74,7 @@ fn memory() -> Sign {
     let (Some(total), Some(free)) = (field("MemTotal"), field("MemAvailable")) else {
         return Sign::warn("memory", "unknown: /proc/meminfo does not say", "");
     };
-    let limit = own_cgroup().and_then(|folder| text(&format!("{folder}/memory.max"))?.parse::<u64>().ok());
+    let limit = own_cgroup().ok().and_then(|own| text(own.join("memory.max"))?.parse::<u64>().ok());
     let limit = limit.filter(|limit| *limit < total);
     let capped = limit.map_or(String::new(), |limit| format!(", limited to {}", size(limit)));
     let found = format!("{} free of {}{capped}", size(free), size(total));
@@ -100,51 +101,16 @@ fn kernel() -> Sign {
     }
 }
 
-/// Asked of the kernel itself: a rule set is made and dropped, and binds nobody.
-#[cfg(target_os = "linux")]
-fn landlock() -> Sign {
-    use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr};
-    let known = |abi: &ABI| {
-        let rules = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
-        rules.handle_access(AccessFs::from_all(*abi)).and_then(Ruleset::create).is_ok()
-    };
-    // Each version that brought rights over files; the newest first.
-    match [ABI::V5, ABI::V3, ABI::V2, ABI::V1].into_iter().find(known) {
-        Some(abi) => Sign::ok("landlock", format!("there, file rights of version {} at least", abi as i32)),
-        None => Sign::warn("landlock", "the kernel lacks it or has it switched off", UNCAGED),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn landlock() -> Sign {
-    Sign::warn("landlock", "Linux alone has it", UNCAGED)
-}
-
-fn seccomp() -> Sign {
-    match text("/proc/sys/kernel/seccomp/actions_avail") {
-        Some(actions) if actions.split(' ').any(|action| action == "kill_process") => Sign::ok("seccomp", "there"),
-        Some(_) => Sign::warn("seccomp", "there, but it cannot end a process", UNCAGED),
-        None => Sign::warn("seccomp", "the kernel lacks it", UNCAGED),
-    }
-}
-
-/// The folder of this process's cgroup, version 2.
-fn own_cgroup() -> Option<String> {
-    let root = if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { "/sys/fs/cgroup" } else { return None };
-    let own = text("/proc/self/cgroup")?.lines().find_map(|line| line.strip_prefix("0::").map(str::to_owned))?;
-    Some(format!("{root}{}", own.trim_end_matches('/')))
-}
-
 /// Whether slots can be given cgroups of their own, with a limit of memory.
 fn cgroup() -> Sign {
     let advice = "a slot's memory has no limit of its own; start the service with `Delegate=yes` (systemd) or the like";
-    let Some(folder) = own_cgroup() else {
-        return Sign::warn("cgroup v2", "not mounted at /sys/fs/cgroup", advice);
+    let own = match own_cgroup() {
+        Ok(own) => own,
+        Err(why) => return Sign::warn("cgroup v2", why, advice),
     };
-    let controllers = text(&format!("{folder}/cgroup.controllers")).unwrap_or_default();
+    let controllers = text(own.join("cgroup.controllers")).unwrap_or_default();
     let memory = controllers.split(' ').any(|name| name == "memory");
-    let writable = access(folder.as_str(), AccessFlags::W_OK).is_ok()
-        && access(format!("{folder}/cgroup.procs").as_str(), AccessFlags::W_OK).is_ok();
+    let writable = [own.clone(), own.join("cgroup.procs")].iter().all(|path| access(path, AccessFlags::W_OK).is_ok());
     match (writable, memory) {
         (true, true) => Sign::ok("cgroup v2", "delegated, with memory"),
         (true, false) => Sign::warn("cgroup v2", format!("delegated without memory (it has: {controllers})"), advice),

@@ -1,5 +1,6 @@
 //! Whether a slot starts and answers.
 
+use std::iter;
 use std::time::{Duration, Instant};
 
 use super::Sign;
@@ -14,7 +15,8 @@ pub(super) async fn signs(onnx: &[u8], signature: &str) -> Vec<Sign> {
     let began = Instant::now();
     match ask(onnx, signature).await {
         Ok(walls) => {
-            vec![Sign::ok("slot", format!("read and ran a model in {} ms", began.elapsed().as_millis())), cage(&walls)]
+            let slot = Sign::ok("slot", format!("read and ran a model in {} ms", began.elapsed().as_millis()));
+            iter::once(slot).chain(walls.iter().filter_map(wall)).collect()
         }
         Err(why) => {
             vec![Sign::fail("slot", why, "no job can run: see whether this program may start itself (noexec, limits)")]
@@ -37,15 +39,12 @@ async fn ask(onnx: &[u8], signature: &str) -> Result<Vec<Standing>, String> {
     inspected.map(|(_, slot)| slot.walls().to_vec()).map_err(|e| e.to_string())
 }
 
-/// Which walls stood around the slot.
-fn cage(walls: &[Standing]) -> Sign {
-    let walls = walls.iter().filter(|wall| wall.wall != Wall::Cgroup);
-    let (standing, missing): (Vec<_>, Vec<_>) = walls.partition(|wall| wall.missing.is_empty());
-    let names: Vec<&str> = standing.iter().map(|wall| wall.wall.name()).collect();
-    let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-    let missing: Vec<String> = missing.iter().map(|wall| format!("{} ({})", wall.wall.name(), wall.missing)).collect();
-    if missing.is_empty() {
-        return Sign::ok("cage", format!("slots are shut in by {names}"));
+/// A wall as the slot found it; the service alone puts a cgroup up.
+fn wall(wall: &Standing) -> Option<Sign> {
+    let name = wall.wall.name();
+    match wall.missing.as_str() {
+        _ if wall.wall == Wall::Cgroup => None,
+        "" => Some(Sign::ok(name, "stands around slots")),
+        missing => Some(Sign::warn(name, missing, UNCAGED)),
     }
-    Sign::warn("cage", format!("slots are shut in by {names}; not by {}", missing.join(", ")), UNCAGED)
 }

@@ -277,6 +277,7 @@ impl Blobs for Files {
     }
 
     async fn delete(&self, digest: &str) -> Result<bool> {
+        self.verified.forget(digest);
         match fs::remove_file(self.path(digest)?) {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),

@@ -174,8 +174,9 @@ impl Queue for Memory {
 
     async fn tenants(&self) -> Result<Vec<String>> {
         let (state, now) = (self.state(), Instant::now());
-        let free = state.shards.values().filter(|w| w.is_free(now)).map(|w| w.tenant.clone());
-        Ok(free.collect::<BTreeSet<_>>().into_iter().collect())
+        let free: BTreeSet<&str> =
+            state.shards.values().filter(|w| w.is_free(now)).map(|w| w.tenant.as_str()).collect();
+        Ok(free.into_iter().map(str::to_owned).collect())
     }
 
     async fn lease(&self, ttl: Duration, tenant: &str, last: Option<&Lease>) -> Result<Option<Lease>> {

@@ -47,6 +47,11 @@ impl Verified {
         Ok(())
     }
 
+    /// Forgets a blob that is deleted.
+    pub(super) fn forget(&self, name: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
     /// Notes a blob that was hashed on its way to the disk.
     pub(super) fn note(&self, path: &Path, name: &str) {
         // What cannot be looked at now is read in full before it is used.

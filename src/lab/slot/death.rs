@@ -43,7 +43,7 @@ impl Death {
     }
 
     /// Its answer could not be read.
-    pub(super) fn garbled(cause: &std::io::Error) -> Self {
+    pub(in crate::lab) fn garbled(cause: impl std::fmt::Display) -> Self {
         Self::of("frame", format!("crash: its answer could not be read: {cause}"))
     }
 }

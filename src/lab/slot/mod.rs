@@ -11,7 +11,7 @@ mod room;
 pub use cage::{Cage, Standing, Wall};
 pub use child::main;
 pub(super) use death::Death;
-pub(super) use group::Groups;
+pub(super) use group::{Groups, own_cgroup};
 pub(super) use process::{Slot, Slots};
 
 use std::ops::Range;

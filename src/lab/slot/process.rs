@@ -52,12 +52,12 @@ impl Slots {
         let (memory, born) = (self.memory, Instant::now());
         let process = child.id().ok_or_else(|| failed(&"it ended at once"))?;
         let group = self.groups.clone().and_then(|groups| groups.hold(process, memory));
-        let no_cgroup = group.as_ref().err().cloned().unwrap_or_default();
-        let cage = Cage { folder: room.path().to_owned(), memory, no_cgroup, require: self.require.clone() };
+        let cgroup = Standing::found(Wall::Cgroup, group.as_ref().map(drop).map_err(Clone::clone), &self.require)?;
+        let cage = Cage { folder: room.path().to_owned(), memory, require: self.require.clone() };
         let (group, owner, walls) = (group.ok(), None, Vec::new());
         let mut slot = Slot { child, input, output, room, group, memory, born, owner, walls };
         slot.walls = match slot.ask(Ask::Enter(cage), ENTER_TIME).await? {
-            Ok(Tell::Entered(walls)) => walls,
+            Ok(Tell::Entered(walls)) => walls.into_iter().chain([cgroup]).collect(),
             Ok(Tell::Failed(e)) => return Err(e),
             Ok(_) => return Err(failed(&"it answered something else")),
             Err(Death(reason)) => return Err(failed(&reason)),

@@ -73,6 +73,24 @@ pub(super) fn migrate(connection: &Connection) -> Result<()> {
         connection.execute_batch(&script).map_err(failed)?;
     }
     // The clock of leases is that of the process; whoever held one is gone.
-    connection.execute("UPDATE shard SET until = 0", []).map_err(failed)?;
+    connection.execute("UPDATE shard SET until = 0 WHERE until <> 0", []).map_err(failed)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_that_wait_keep_their_tenant() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(STEPS[0]).unwrap();
+        connection.execute_batch("PRAGMA user_version = 1").unwrap();
+        let job = "tenants/vision/jobs/0123";
+        connection.execute("INSERT INTO shard (job, shard, chunk, until) VALUES (?1, 7, 0, 99)", [job]).unwrap();
+        migrate(&connection).unwrap();
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let found: (String, i64) = connection.query_row("SELECT tenant, until FROM shard", [], read).unwrap();
+        assert_eq!(found, ("vision".to_owned(), 0));
+    }
 }

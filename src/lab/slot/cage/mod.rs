@@ -9,6 +9,20 @@ mod calls;
 mod files;
 mod limits;
 
+/// Other systems have none of these.
+#[cfg(not(target_os = "linux"))]
+mod calls {
+    pub(super) fn put_up() -> super::PutUp {
+        Err("Linux alone has it".to_owned())
+    }
+}
+#[cfg(not(target_os = "linux"))]
+mod files {
+    pub(super) fn put_up(_: &std::path::Path) -> super::PutUp {
+        Err("Linux alone has it".to_owned())
+    }
+}
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -23,7 +37,8 @@ pub enum Wall {
     Rlimits,
     /// No program that it starts could have more rights, and nobody reads its memory.
     NoNewPrivileges,
-    /// Of all files it reads those in its own folder; no TCP; no signal to, no abstract socket of, processes outside.
+    /// Of all files it reads those in its own folder; from Linux 6.7 on no TCP, from 6.12 on no signal to, and no abstract
+    /// socket of, processes outside.
     Landlock,
     /// Of all system calls it has those that reading, thinking and answering take: no socket, no program, no process.
     Seccomp,
@@ -55,6 +70,21 @@ pub struct Standing {
     pub missing: String,
 }
 
+impl Standing {
+    /// What came of putting a wall up. A missing one that is required is [`Error::Precondition`].
+    pub(super) fn found(wall: Wall, put_up: PutUp, require: &[Wall]) -> Result<Self> {
+        let missing = put_up.err().unwrap_or_default();
+        if !missing.is_empty() && require.contains(&wall) {
+            let message = format!("the configuration requires {} around slots: {missing}", wall.name());
+            return Err(Error::Precondition(message));
+        }
+        Ok(Self { wall, missing })
+    }
+}
+
+/// What came of putting a wall up, or why it could not be.
+type PutUp = std::result::Result<(), String>;
+
 /// A slot's cage.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Cage {
@@ -62,8 +92,6 @@ pub struct Cage {
     pub folder: PathBuf,
     /// Bytes of address space.
     pub memory: u64,
-    /// Why it has no cgroup; empty if it has one.
-    pub no_cgroup: String,
     /// Walls without which the slot does not work.
     pub require: Vec<Wall>,
 }
@@ -73,43 +101,23 @@ impl Cage {
     ///
     /// A missing wall that is required is [`Error::Precondition`].
     pub fn close(&self) -> Result<Vec<Standing>> {
-        let mut standing = Vec::new();
-        for wall in Wall::ALL {
-            let missing = match wall {
-                Wall::Cgroup => self.no_cgroup.clone(),
-                _ => self.put_up(wall).err().unwrap_or_default(),
-            };
-            if !missing.is_empty() && self.require.contains(&wall) {
-                let message = format!("the configuration requires {} around slots: {missing}", wall.name());
-                return Err(Error::Precondition(message));
-            }
-            standing.push(Standing { wall, missing });
-        }
-        Ok(standing)
-    }
-
-    #[cfg(target_os = "linux")]
-    fn put_up(&self, wall: Wall) -> std::result::Result<(), String> {
-        match wall {
-            Wall::Rlimits => limits::put_up(self.memory),
-            Wall::NoNewPrivileges => no_new_privileges(),
-            Wall::Landlock => files::put_up(&self.folder),
-            Wall::Seccomp => calls::put_up(),
-            Wall::Cgroup => Err("the pool puts it up".to_owned()),
-        }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn put_up(&self, wall: Wall) -> std::result::Result<(), String> {
-        match wall {
-            Wall::Rlimits => limits::put_up(self.memory),
-            _ => Err("Linux alone has it".to_owned()),
-        }
+        let walls = [
+            (Wall::Rlimits, limits::put_up(self.memory)),
+            (Wall::NoNewPrivileges, no_new_privileges()),
+            (Wall::Landlock, files::put_up(&self.folder)),
+            (Wall::Seccomp, calls::put_up()),
+        ];
+        walls.into_iter().map(|(wall, put_up)| Standing::found(wall, put_up, &self.require)).collect()
     }
 }
 
 #[cfg(target_os = "linux")]
-fn no_new_privileges() -> std::result::Result<(), String> {
+fn no_new_privileges() -> PutUp {
     use nix::sys::prctl::{set_dumpable, set_no_new_privs};
     set_no_new_privs().and_then(|()| set_dumpable(false)).map_err(|e| e.desc().to_owned())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn no_new_privileges() -> PutUp {
+    Err("Linux alone has it".to_owned())
 }
