@@ -8,7 +8,8 @@ DENY := $(TOOLS)/bin/cargo-deny --locked check --hide-inclusion-graph
 .PHONY: test rust deny proto python go scenario soak dist sbom advisories
 test: deny rust proto python go scenario
 
-rust:
+# The tests of the engine on NATS start the servers that are among the tools.
+rust: $(TOOLS)/ready
 	cargo fmt --all --check
 	cargo check --locked --lib --no-default-features
 	cargo clippy --locked --all-targets -- -D warnings
@@ -37,7 +38,7 @@ $(TOOLS)/ready: packaging/tools.sh
 	touch $@
 
 # The tests that are random or of many rounds, with their full counts: an hour or two.
-soak:
+soak: $(TOOLS)/ready
 	ASSAY_SOAK=1 cargo test --locked --release --test it -- --nocapture
 
 # An archive and a Python wheel with the program in them, under target/dist; both are tried in a clean folder.
