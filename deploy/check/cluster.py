@@ -148,10 +148,15 @@ async def work(api, worker) -> None:
         raise AssertionError("a second result of a shard was taken")
     except nats.js.errors.APIError as error:
         assert error.err_code == 10077, error
+
+
+async def overreach(worker) -> None:
+    """What a worker that was taken over would like to do."""
     await refused("a worker deletes a stream", worker.delete_stream("ASSAY_RESULTS"))
     await refused("a worker purges a stream", worker.purge_stream("ASSAY_RESULTS"))
     await refused("a worker makes a stream", worker.add_stream(StreamConfig(name="OTHER", subjects=["other"])))
     await refused("a worker takes a consumer away", worker.delete_consumer("ASSAY_TASKS", "ASSAY_default_vision"))
+    await refused("a worker deletes a message", worker.delete_msg("ASSAY_RESULTS", 1))
 
 
 async def main(server: str, folder: Path) -> None:
@@ -180,6 +185,7 @@ async def main(server: str, folder: Path) -> None:
         print("  four streams with three replicas each")
         await work(api, worker)
         print("  a shard went its way with a worker's certificate")
+        await overreach(connections[1].jetstream(timeout=1))
         await autoscaler(api, servers)
 
         leader = (await api.stream_info("ASSAY_RESULTS")).cluster.leader

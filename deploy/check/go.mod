@@ -1,6 +1,6 @@
 module check
 
-go 1.26.8
+go 1.26.0
 
 require (
 	github.com/expr-lang/expr v1.17.8
@@ -75,20 +75,15 @@ require (
 	sigs.k8s.io/structured-merge-diff/v6 v6.4.0 // indirect
 )
 
-replace k8s.io/api => k8s.io/api v0.35.5
-
-replace k8s.io/apiextensions-apiserver => k8s.io/apiextensions-apiserver v0.35.5
-
-replace k8s.io/apimachinery => k8s.io/apimachinery v0.35.5
-
-replace k8s.io/apiserver => k8s.io/apiserver v0.35.5
-
-replace k8s.io/client-go => k8s.io/client-go v0.35.5
-
-replace k8s.io/component-base => k8s.io/component-base v0.35.5
-
-replace k8s.io/metrics => k8s.io/metrics v0.35.5
-
-replace k8s.io/kube-openapi => k8s.io/kube-openapi v0.0.0-20250910181357-589584f1c912
-
-replace k8s.io/pod-security-admission => k8s.io/pod-security-admission v0.35.5
+// As in KEDA's own go.mod: what it is written for.
+replace (
+	k8s.io/api => k8s.io/api v0.35.5
+	k8s.io/apiextensions-apiserver => k8s.io/apiextensions-apiserver v0.35.5
+	k8s.io/apimachinery => k8s.io/apimachinery v0.35.5
+	k8s.io/apiserver => k8s.io/apiserver v0.35.5
+	k8s.io/client-go => k8s.io/client-go v0.35.5
+	k8s.io/component-base => k8s.io/component-base v0.35.5
+	k8s.io/kube-openapi => k8s.io/kube-openapi v0.0.0-20250910181357-589584f1c912
+	k8s.io/metrics => k8s.io/metrics v0.35.5
+	k8s.io/pod-security-admission => k8s.io/pod-security-admission v0.35.5
+)

@@ -62,7 +62,7 @@ func check(manifests io.Reader) error {
 		default:
 			continue
 		}
-		fmt.Println("  " + name)
+		fmt.Println("    " + name)
 	}
 }
 
