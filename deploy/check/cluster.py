@@ -143,6 +143,9 @@ async def work(api, worker) -> None:
     await watcher.stop()
     await worker.publish("assay.vision.result.j1.0", b"verdicts")
     await task.ack_sync()
+    await worker.purge_stream("ASSAY_TASKS", subject="assay.*.task.*.j1.*")
+    await worker.stream_info("ASSAY_RESULTS", subjects_filter="assay.vision.result.j1.*")
+    assert (await worker.consumer_info("ASSAY_TASKS", "ASSAY_default_vision")).num_pending == 0
     try:
         await worker.publish("assay.vision.result.j1.0", b"others")
         raise AssertionError("a second result of a shard was taken")
@@ -153,7 +156,8 @@ async def work(api, worker) -> None:
 async def overreach(worker) -> None:
     """What a worker that was taken over would like to do."""
     await refused("a worker deletes a stream", worker.delete_stream("ASSAY_RESULTS"))
-    await refused("a worker purges a stream", worker.purge_stream("ASSAY_RESULTS"))
+    await refused("a worker purges verdicts", worker.purge_stream("ASSAY_RESULTS"))
+    await refused("a worker purges blobs", worker.purge_stream("OBJ_ASSAY_BLOBS"))
     await refused("a worker makes a stream", worker.add_stream(StreamConfig(name="OTHER", subjects=["other"])))
     await refused("a worker takes a consumer away", worker.delete_consumer("ASSAY_TASKS", "ASSAY_default_vision"))
     await refused("a worker deletes a message", worker.delete_msg("ASSAY_RESULTS", 1))
