@@ -5,7 +5,7 @@ TOOLS := target/tools
 BUF := $(TOOLS)/bin/buf
 DENY := $(TOOLS)/bin/cargo-deny --locked check --hide-inclusion-graph
 
-.PHONY: test rust deny proto python go scenario soak dist sbom advisories
+.PHONY: test rust deny proto python go scenario soak dist deploy-check sbom advisories
 test: deny rust proto python go scenario
 
 # The tests of the engine on NATS start the servers that are among the tools.
@@ -47,6 +47,10 @@ dist:
 	packaging/dist.sh
 	python3 packaging/sbom.py target/dist/assay.cdx.json
 	packaging/try.sh
+
+# The manifests, configurations and image of deploy/. Not part of the test: it builds helm the first time, which takes minutes.
+deploy-check:
+	deploy/check.sh
 
 # What the program is made of, in CycloneDX's JSON; the same tree gives the same bytes.
 sbom:
