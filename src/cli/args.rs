@@ -305,7 +305,7 @@ pub(super) struct Catalog {
 
 #[derive(clap::Args)]
 pub(super) struct Doctor {
-    /// Where state lives, which may be in use: `sqlite:DIR`, or `memory`.
+    /// Where state lives, which may be in use: `sqlite:DIR`, `memory`, or `nats://HOST:PORT`.
     #[arg(long, value_name = "URL", default_value = "sqlite:assay-data")]
     pub(super) engine: String,
     /// A service that should answer.
@@ -315,6 +315,9 @@ pub(super) struct Doctor {
     /// under way, move torn blobs to DIR/quarantine.
     #[arg(long)]
     pub(super) repair: bool,
+    /// The service's file, whose [nats] says how to reach the servers.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t = DoctorOutput::Table)]
     pub(super) output: DoctorOutput,
 }

@@ -120,7 +120,7 @@ impl Config {
         self.console.map_or(Ok(()), exposure::check_console)
     }
 
-    fn read(path: Option<&Path>) -> Result<Self> {
+    pub(super) fn read(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else { return Ok(Self::default()) };
         let refuse = |e: &dyn std::fmt::Display| Error::invalid("config", format!("{}: {e}", path.display()));
         toml::from_str(&std::fs::read_to_string(path).map_err(|e| refuse(&e))?).map_err(|e| refuse(&e))

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::args::{Doctor, DoctorOutput};
 use super::client::{Client, answer};
+use super::config::Config;
 use super::{Ended, predictions};
 use crate::api::pb;
 use crate::error::{Error, Result};
@@ -22,8 +23,19 @@ pub(super) async fn doctor(args: &Doctor) -> Result<Ended> {
             signs.extend(doctor::data(Path::new(dir)));
         }
         None if args.engine == "memory" && !args.repair => {}
+        Some(("nats" | "tls", _)) if !args.repair => {
+            let settings = Config::read(args.config.as_deref())?.nats;
+            signs.extend(doctor::nats(&args.engine, &settings).await);
+        }
+        Some(("nats" | "tls", _)) => {
+            return Err(Error::invalid(
+                "repair",
+                "a cluster is put in order by NATS's own tools; this looks at it only",
+            ));
+        }
         _ => {
-            let message = format!("`{}` was found, `sqlite:DIR` or `memory` was expected", args.engine);
+            let expected = "`sqlite:DIR`, `memory` or `nats://HOST:PORT` was expected";
+            let message = format!("`{}` was found, {expected}", args.engine);
             return Err(Error::invalid("engine", message));
         }
     }

@@ -171,6 +171,8 @@ fn class(code: Code) -> &'static str {
         Code::Unauthenticated => "who?",
         Code::PermissionDenied => "denied",
         Code::NotFound => "none",
+        // A defect, or a method that is in the descriptor and nowhere else.
+        Code::Internal | Code::Unknown | Code::Unimplemented | Code::DataLoss => "broken",
         _ => "through",
     }
 }

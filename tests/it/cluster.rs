@@ -25,10 +25,10 @@ fn config(nats: &Nats) -> String {
 }
 
 /// A worker in a process of its own.
-struct Worker(Child);
+pub(crate) struct Worker(Child);
 
 impl Worker {
-    fn start(nats: &Nats, folder: &Path, pools: &str) -> Self {
+    pub(crate) fn start(nats: &Nats, folder: &Path, pools: &str) -> Self {
         let file = folder.join("worker.toml");
         std::fs::write(&file, config(nats)).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_assay"))

@@ -67,20 +67,71 @@ impl Caller {
     }
 }
 
-/// A server for so many tenants, and a caller of each.
-async fn tenants(folder: &std::path::Path, count: usize, more: &str) -> (Server, Vec<Caller>) {
-    let names: Vec<String> = (0..count).map(|i| format!("tenant-{i:02}")).collect();
-    let token = |name: &String| {
+fn name(tenant: usize) -> String {
+    format!("tenant-{tenant:02}")
+}
+
+/// The configuration of a server for so many tenants.
+fn tokens(count: usize) -> String {
+    let token = |tenant| {
+        let name = name(tenant);
         let digest = sha256(name.as_bytes());
         format!("[[auth.token]]\nname = \"{name}\"\ntenant = \"{name}\"\nrole = \"runner\"\nsha256 = \"{digest}\"\n")
     };
-    let config = format!("{more}\n{}", names.iter().map(token).collect::<String>());
-    let server = Server::configured(folder, "2", &config);
+    (0..count).map(token).collect()
+}
+
+/// A caller of each tenant.
+async fn callers(server: &Server, count: usize) -> Vec<Caller> {
     let mut callers = Vec::new();
-    for tenant in names {
-        callers.push(Caller { channel: server.channel().await, tenant });
+    for tenant in 0..count {
+        callers.push(Caller { channel: server.channel().await, tenant: name(tenant) });
     }
+    callers
+}
+
+/// A server for so many tenants, and a caller of each.
+async fn tenants(folder: &std::path::Path, count: usize, more: &str) -> (Server, Vec<Caller>) {
+    let server = Server::configured(folder, "2", &format!("{more}\n{}", tokens(count)));
+    let callers = callers(&server, count).await;
     (server, callers)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_share_the_workers_of_a_cluster() {
+    let Some(nats) = crate::nats::Nats::start(1) else { return };
+    let (count, folder) = (3, tempfile::tempdir().unwrap());
+    let server = Server::on(&nats.url(), folder.path(), "0", &tokens(count));
+    let callers = callers(&server, count).await;
+    let mut jobs = Vec::new();
+    for (i, caller) in callers.iter().enumerate() {
+        let uploaded = caller.upload(400).await;
+        let mut own = Vec::new();
+        for seed in 0..if i == 0 { 18 } else { 6 } {
+            own.push(caller.submit(&uploaded, "rise:n_samples=30", seed).await.unwrap());
+        }
+        jobs.push(own);
+    }
+    // Processes that know nothing of one another.
+    let workers: Vec<_> = (0..2).map(|_| crate::cluster::Worker::start(&nats, folder.path(), "default")).collect();
+    let count_all = async || {
+        let mut all = Vec::new();
+        for (caller, jobs) in callers.iter().zip(&jobs) {
+            all.push(caller.verdicts(jobs).await);
+        }
+        all
+    };
+    while count_all().await.contains(&0) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let before = count_all().await;
+    tokio::time::sleep(Duration::from_secs(rounds(12, 60) as u64)).await;
+    let served: Vec<u64> = count_all().await.iter().zip(&before).map(|(after, before)| after - before).collect();
+    drop(workers);
+    let mean = served.iter().sum::<u64>() as f64 / count as f64;
+    let widest = served.iter().map(|n| (*n as f64 / mean - 1.0).abs()).fold(0.0, f64::max);
+    println!("verdicts of each tenant {served:?}: {:.1} % from the mean at most", 100.0 * widest);
+    assert!(mean > 100.0 && widest < 0.25, "{served:?}");
 }
 
 /// Resident memory of a process, in MiB.
@@ -111,6 +162,7 @@ async fn tenants_share_the_slots_whoever_came_first_with_most() {
         }
         all
     };
+    let small = resident(server.child.id());
     // A pool of readers that never read, and of readers that leave.
     let streams = rounds(40, 200);
     let mut slow = Vec::new();
@@ -122,7 +174,7 @@ async fn tenants_share_the_slots_whoever_came_first_with_most() {
             slow.push(stream);
         }
     }
-    let (before, begin, small) = (count_all().await, Instant::now(), resident(server.child.id()));
+    let (before, begin) = (count_all().await, Instant::now());
     let mut times = Vec::new();
     let lasts = Duration::from_secs(rounds(16, 120) as u64);
     while begin.elapsed() < lasts {
@@ -147,7 +199,65 @@ async fn tenants_share_the_slots_whoever_came_first_with_most() {
         times.len(),
     );
     assert!(widest < 0.2, "{served:?}");
+    assert!(p99 < Duration::from_secs(1), "{p99:?}");
     assert!(large < small + 200, "{small} to {large} MiB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_too_many_is_refused_and_health_still_answers() {
+    use pb::upload_model_request::Message;
+    use tonic_health::pb::health_client::HealthClient;
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, callers) = tenants(folder.path(), 2, "[quota]\ncalls = 2\n").await;
+    let (one, other) = (&callers[0], &callers[1]);
+    // Two uploads that bring nothing more keep their places.
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let (send, messages) = tokio::sync::mpsc::channel::<pb::UploadModelRequest>(1);
+        let mut models = ModelServiceClient::with_interceptor(one.channel.clone(), one.clone());
+        send.send(header(&sha256(MODEL), MODEL.len(), "")).await.unwrap();
+        let call = async move { models.upload_model(tokio_stream::wrappers::ReceiverStream::new(messages)).await };
+        held.push((send, tokio::spawn(call)));
+    }
+    let begin = Instant::now();
+    let refused = loop {
+        match one.jobs().list_jobs(pb::ListJobsRequest::default()).await {
+            Err(status) => break status,
+            // The uploads have not arrived yet.
+            Ok(_) => assert!(begin.elapsed() < Duration::from_secs(10), "nothing was refused"),
+        }
+    };
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    match error_from_status(&refused) {
+        assay::Error::Exhausted { limit, value, .. } => assert_eq!((limit.as_str(), value), ("tenant_calls", 2)),
+        error => panic!("{error:?}"),
+    }
+    use tonic_types::StatusExt;
+    assert!(refused.get_details_retry_info().and_then(|info| info.retry_delay).is_some());
+    // Neither another tenant nor whoever asks for health is concerned.
+    other.jobs().list_jobs(pb::ListJobsRequest::default()).await.unwrap();
+    HealthClient::new(one.channel.clone()).check(tonic_health::pb::HealthCheckRequest::default()).await.unwrap();
+    // A place that is given up is free again.
+    let (send, call) = held.pop().unwrap();
+    drop(send.send(pb::UploadModelRequest { message: Some(Message::Chunk(pb::Chunk::default())) }).await);
+    drop(send);
+    assert!(call.await.unwrap().is_err());
+    one.jobs().list_jobs(pb::ListJobsRequest::default()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_sent_again_finds_its_job_where_there_is_no_room_for_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, callers) = tenants(folder.path(), 1, "[quota]\nrunning_jobs = 1\n").await;
+    let (caller, uploaded) = (&callers[0], callers[0].upload(400).await);
+    let create = async |request_id: &str| {
+        let spec = Some(spec(&uploaded.0, &uploaded.1, &["rise"]));
+        let request = pb::CreateJobRequest { spec, request_id: request_id.to_owned(), validate_only: false };
+        caller.jobs().create_job(request).await.map(|job| job.into_inner().name)
+    };
+    let first = create("once").await.unwrap();
+    assert_eq!(create("twice").await.unwrap_err().code(), Code::ResourceExhausted);
+    assert_eq!(create("once").await.unwrap(), first);
 }
 
 #[tokio::test(flavor = "multi_thread")]

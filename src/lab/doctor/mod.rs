@@ -4,6 +4,7 @@
 mod blobs;
 mod data;
 mod machine;
+mod nats;
 mod repair;
 mod slot;
 
@@ -63,6 +64,11 @@ pub fn data(dir: &Path) -> Vec<Sign> {
 /// Puts the data folder of the engine `sqlite:DIR` in order, which must not be in use; what was done, action by action.
 pub fn repair(dir: &Path) -> Vec<Sign> {
     repair::signs(dir)
+}
+
+/// The servers of the engine `nats://...`, and what they hold of assay's.
+pub async fn nats(servers: &str, settings: &super::engines::nats::Settings) -> Vec<Sign> {
+    nats::signs(servers, settings).await
 }
 
 /// A slot that is started and asked about `onnx` with a signature, as for every upload, and what shuts it in.

@@ -7,15 +7,13 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, pull};
 use async_nats::jetstream::stream::Stream;
 use async_nats::jetstream::{AckKind, Message};
+use bytes::Bytes;
 use tokio_stream::StreamExt;
 
 use super::link::Link;
 use super::names;
 use crate::error::{Error, Result};
 use crate::lab::names::PoolName;
-
-/// How long a line without shards is not asked again, unless somebody says that it has some.
-const EMPTY: Duration = Duration::from_secs(2);
 
 /// How often lines are looked for of which nobody said anything.
 const LOOK: Duration = Duration::from_secs(10);
@@ -145,7 +143,8 @@ impl Lines {
             };
             if let Some(line) = self.known().get_mut(&key) {
                 line.waiting = taken.last().and_then(|m| m.info().ok()).map_or(0, |info| info.pending);
-                line.empty = (taken.len() < most).then(|| now + EMPTY);
+                // Whoever adds shards, or gives some back, says so; a worker that dies does not.
+                line.empty = (taken.len() < most).then(|| now + self.silence / 3);
             }
             if !taken.is_empty() {
                 return Ok(taken);
@@ -166,9 +165,14 @@ async fn batch(consumer: &Consumer<pull::Config>, most: usize) -> std::result::R
 }
 
 /// Gives shards back to the server, for anybody at once.
-pub(super) async fn give_back(messages: Vec<Arc<Message>>) {
+pub(super) async fn give_back(link: &Link, messages: Vec<Arc<Message>>) {
+    let mut wakes = BTreeSet::new();
     for message in messages {
+        wakes.extend(names::freed_with(&message.subject));
         // What is not given back is handed out anew when the server has heard nothing of it for a while.
         let _ = message.ack_with(AckKind::Nak(None)).await;
+    }
+    for wake in wakes {
+        let _ = link.client.publish(wake, Bytes::new()).await;
     }
 }

@@ -15,11 +15,14 @@ mod held;
 mod lines;
 mod link;
 mod log;
+mod look;
 mod meta;
 mod names;
 mod objects;
 mod queue;
 mod store;
+
+pub(in crate::lab) use self::look::look;
 
 use std::path::PathBuf;
 use std::sync::Arc;

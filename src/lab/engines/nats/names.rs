@@ -85,6 +85,14 @@ pub(super) fn freed(pool: &str, tenant: &str) -> String {
     format!("ASSAY_WAKE.task.{pool}.{}", part(tenant))
 }
 
+/// Who hears that the shard with this place in the queue is free.
+pub(super) fn freed_with(task: &str) -> Option<String> {
+    match task.split('.').collect::<Vec<_>>().as_slice() {
+        ["assay", tenant, "task", pool, ..] => Some(format!("ASSAY_WAKE.task.{pool}.{tenant}")),
+        _ => None,
+    }
+}
+
 /// All of [`freed`].
 pub(super) const ALL_FREED: &str = "ASSAY_WAKE.task.*.*";
 
@@ -119,6 +127,7 @@ mod tests {
     fn subjects_begin_with_the_tenant() {
         let job = "tenants/acme/jobs/7f";
         assert_eq!(task("acme", "default", job, 3), "assay.acme.task.default.7f.3");
+        assert_eq!(freed_with(&task("a.c", "default", job, 3)), Some(freed("default", "a.c")));
         assert_eq!(line(job, "3"), "assay.acme.result.7f.3");
         assert_eq!(consumer_of(&consumer("big-memory", "a-b")), Some(("big-memory".to_owned(), "a-b".to_owned())));
     }

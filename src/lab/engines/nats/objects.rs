@@ -90,11 +90,10 @@ impl Objects {
     }
 }
 
-/// The stream, made if there is none.
-async fn ensure(link: &Link, wanted: Config) -> Result<Stream> {
-    let name = wanted.name.clone();
+/// A stream, if it is there.
+pub(super) async fn find(link: &Link, name: &str) -> Result<Option<Stream>> {
     let look = || async {
-        match link.jetstream.get_stream(&name).await {
+        match link.jetstream.get_stream(name).await {
             Ok(stream) => Ok(Some(stream)),
             Err(e) => match e.kind() {
                 GetStreamErrorKind::JetStream(e) if e.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
@@ -102,7 +101,13 @@ async fn ensure(link: &Link, wanted: Config) -> Result<Stream> {
             },
         }
     };
-    let Some(found) = link.ask(&format!("looking for the stream {name}"), look).await? else {
+    link.ask(&format!("looking for the stream {name}"), look).await
+}
+
+/// The stream, made if there is none.
+async fn ensure(link: &Link, wanted: Config) -> Result<Stream> {
+    let name = &wanted.name;
+    let Some(found) = find(link, name).await? else {
         // Whoever makes it at the same time makes the same.
         let make = || async { link.jetstream.get_or_create_stream(wanted.clone()).await };
         return link.ask(&format!("making the stream {name}"), make).await;

@@ -97,7 +97,7 @@ impl Tasks {
             let idle = held.idle(Instant::now(), IDLE);
             (idle, held.messages().cloned().collect::<Vec<_>>())
         };
-        give_back(idle).await;
+        give_back(&self.link, idle).await;
         for message in kept {
             // A word that is lost is said again before the server gives up.
             let _ = message.ack_with(AckKind::Progress).await;
@@ -243,7 +243,7 @@ impl Queue for Tasks {
 
     async fn give_back(&self) {
         let free = self.held().idle(Instant::now(), Duration::ZERO);
-        give_back(free).await;
+        give_back(&self.link, free).await;
         // What the client has not written yet would be lost with the process.
         let _ = self.link.client.flush().await;
     }
