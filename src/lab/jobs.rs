@@ -315,8 +315,16 @@ impl Lab {
     }
 
     /// Goes on with a job of whose shards none is left: it is complete, or some were lost.
-    pub(super) async fn go_on(&self, job: &JobRecord) -> Result<()> {
-        if self.engine().queue.left(&job.name).await? { Ok(()) } else { self.recover(job).await }
+    pub(super) async fn go_on(&self, name: &str) -> Result<()> {
+        if self.engine().queue.left(name).await? {
+            return Ok(());
+        }
+        // It may have ended, or be gone, since somebody last looked.
+        match self.get::<JobRecord>(&key_of(name)?, name).await {
+            Ok((_, job)) if job.state == State::Running => self.recover(&job).await,
+            Ok(_) | Err(Error::NotFound(_)) => Ok(()),
+            Err(other) => Err(other),
+        }
     }
 
     /// Ends a job whose last line has come.
@@ -337,7 +345,7 @@ impl Lab {
     /// Goes on with all jobs that have nobody to do so: the last worker of each may have died, or shards were lost.
     pub async fn reconcile(&self) -> Result<()> {
         for job in self.running().await? {
-            self.go_on(&job).await?;
+            self.go_on(&job.name).await?;
         }
         Ok(())
     }

@@ -171,7 +171,7 @@ impl Worker {
     /// Acknowledges a shard that has its line, and ends the job if it was the last.
     async fn done(&self, lease: &Lease, job: &JobRecord) -> Result<()> {
         self.lab.engine().queue.ack(lease).await?;
-        self.lab.go_on(job).await
+        self.lab.go_on(&job.name).await
     }
 
     /// Why nothing of a job is run any more; `None` for most.
@@ -270,6 +270,12 @@ impl Worker {
     /// Publishes arrays, appends the shard's line.
     async fn record(&self, lease: &Lease, job: &JobRecord, shard: &Shard, mut evidence: Evidence) -> Result<()> {
         let engine = self.lab.engine();
+        // To a job that another process has ended or deleted meanwhile, nothing is added.
+        match self.lab.get::<JobRecord>(&key_of(&job.name)?, &job.name).await {
+            Ok((_, job)) if job.state == State::Running => {}
+            Ok(_) | Err(Error::NotFound(_)) => return Ok(()),
+            Err(other) => return Err(other),
+        }
         let mut artifacts = Vec::new();
         for (array, tensor) in std::mem::take(&mut evidence.arrays) {
             let mut staged = engine.blobs.stage().await?;

@@ -251,6 +251,41 @@ async fn blobs_can_lie_elsewhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn servers_and_clients_show_certificates() {
+    use crate::tls::{Authority, here};
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let authority = Authority::new(&file("ca.pem"));
+    authority.issue(here(), &file("server.pem"), &file("server.key"));
+    authority.issue(rcgen::SanType::DnsName("assay-api".try_into().unwrap()), &file("api.pem"), &file("api.key"));
+    let path = |name: &str| file(name).display().to_string();
+    let tls = format!(
+        "tls {{ cert_file: \"{}\", key_file: \"{}\", ca_file: \"{}\", verify_and_map: true }}
+         authorization {{ users: [{{ user: assay-api }}] }}",
+        path("server.pem"),
+        path("server.key"),
+        path("ca.pem")
+    );
+    let Some(nats) = Nats::with(1, &tls) else { return };
+    let url = format!("tls://127.0.0.1:{}", nats.nodes[0].port);
+    let known = nats::Settings {
+        ca: Some(file("ca.pem")),
+        certificate: Some(file("api.pem")),
+        key: Some(file("api.key")),
+        ..nats::Settings::default()
+    };
+    let engine = nats::open(&url, &known, &[], SILENCE).await.unwrap();
+    engine.meta.put("a", b"1", Expect::Absent).await.unwrap();
+    // Neither a client without a certificate gets in, nor is a server without a known one believed.
+    for settings in
+        [nats::Settings { certificate: None, key: None, ..known.clone() }, nats::Settings { ca: None, ..known }]
+    {
+        let error = nats::open(&url, &settings, &[], SILENCE).await.map(|_| ()).unwrap_err();
+        assert!(matches!(error, Error::Unavailable(_)), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_the_servers_is_said_at_start() {
     let open = async |url: &str| {
         let opened = nats::open(url, &nats::Settings::default(), &[], SILENCE).await;
