@@ -12,7 +12,7 @@ use crate::api::identity::{self, Tenant};
 use crate::api::tls;
 use crate::error::{Error, Result};
 use crate::lab::slot::Wall;
-use crate::lab::{Limits, Quota, Quotas};
+use crate::lab::{Limits, Quota, Quotas, remote};
 use crate::telemetry;
 
 /// Where a service listens and keeps its state unless it is told.
@@ -35,6 +35,7 @@ pub(super) struct Config {
     tenant: HashMap<Tenant, toml::Table>,
     pub(super) tls: Option<tls::Settings>,
     pub(super) auth: identity::Settings,
+    pub(super) remote: remote::Settings,
     pub(super) telemetry: telemetry::Settings,
 }
 

@@ -24,6 +24,11 @@ const READER: &[&str] = &[
     "assay.v1.SuiteService/GetSuite",
     "assay.v1.SuiteService/ListSuites",
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "inference.GRPCInferenceService/ModelMetadata",
+    "inference.GRPCInferenceService/ModelReady",
+    "inference.GRPCInferenceService/ServerLive",
+    "inference.GRPCInferenceService/ServerMetadata",
+    "inference.GRPCInferenceService/ServerReady",
 ];
 
 /// Methods that change something or have a model work.
@@ -33,9 +38,11 @@ const RUNNER: &[&str] = &[
     "assay.v1.JobService/DeleteJob",
     "assay.v1.JobService/ReplayCase",
     "assay.v1.ModelService/DeleteModel",
+    "assay.v1.ModelService/RegisterModel",
     "assay.v1.ModelService/UploadModel",
     "assay.v1.SuiteService/DeleteSuite",
     "assay.v1.SuiteService/UploadSuite",
+    "inference.GRPCInferenceService/ModelInfer",
 ];
 
 /// What methods that are not listed are called together, so that no log fills with made-up names.
@@ -73,11 +80,15 @@ mod tests {
     #[test]
     fn names_tell_what_a_method_needs() {
         for method in crate::api::methods().unwrap() {
-            let Some((_, name)) = method.split_once("assay.v1.").and_then(|(_, rest)| rest.split_once('/')) else {
+            let (service, name) = method.split_once('/').unwrap();
+            if service == "grpc.health.v1.Health" {
                 assert_eq!(needed(&method), None);
                 continue;
+            }
+            let looks = match service {
+                "inference.GRPCInferenceService" => name != "ModelInfer",
+                _ => ["Get", "List", "Stream", "Read", "Inspect"].iter().any(|verb| name.starts_with(verb)),
             };
-            let looks = ["Get", "List", "Stream", "Read", "Inspect"].iter().any(|verb| name.starts_with(verb));
             assert_eq!(needed(&method), Some(if looks { Role::Reader } else { Role::Runner }), "{method}");
         }
     }
