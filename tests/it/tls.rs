@@ -15,10 +15,10 @@ use crate::tenants::{call, said, tokens};
 const CHANGE: Duration = Duration::from_millis(2500);
 
 /// An authority; its certificate is in a file.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new(file: &Path) -> Self {
+    pub(crate) fn new(file: &Path) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -27,7 +27,7 @@ impl Authority {
     }
 
     /// Writes a certificate and its key.
-    fn issue(&self, name: SanType, certificate: &Path, key: &Path) {
+    pub(crate) fn issue(&self, name: SanType, certificate: &Path, key: &Path) {
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![name];
         let pair = KeyPair::generate().unwrap();
@@ -36,7 +36,7 @@ impl Authority {
     }
 }
 
-fn here() -> SanType {
+pub(crate) fn here() -> SanType {
     SanType::IpAddress([127, 0, 0, 1].into())
 }
 

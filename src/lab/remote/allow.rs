@@ -37,6 +37,15 @@ impl Rule {
         Ok(Self { who: who.ok_or_else(wrong)?, port })
     }
 
+    /// Whether it is about one server and no other.
+    pub(super) fn is_one(&self) -> bool {
+        let one = match &self.who {
+            Who::Host(_) => true,
+            Who::Net(net) => net.bits == width(net.address),
+        };
+        one && self.port.is_some()
+    }
+
     /// Whether there may be an address at which it allows this endpoint, so that no name is looked up for nothing.
     pub(super) fn may_allow(&self, host: &str, port: u16) -> bool {
         let address: Option<IpAddr> = host.parse().ok();

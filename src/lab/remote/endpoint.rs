@@ -1,5 +1,7 @@
 //! Where a model is, in words.
 
+use std::fmt;
+
 use http::Uri;
 use serde::{Deserialize, Serialize};
 
@@ -87,11 +89,13 @@ impl Endpoint {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         Ok(Self { secure, host, port, uri })
     }
+}
 
-    /// For people.
-    pub(super) fn name(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        format!("{host}:{}", self.port)
+impl fmt::Display for Endpoint {
+    /// As a rule would name it: without the scheme, which it has in `secure`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
 }
 
@@ -106,7 +110,7 @@ mod tests {
         assert_eq!((remote.model.as_str(), remote.authority()), ("tenants/a/models/b", "models.example:9000"));
         let endpoint = Endpoint::parse("grpcs://[::1]:443").unwrap();
         assert_eq!((endpoint.secure, endpoint.host.as_str(), endpoint.port), (true, "::1", 443));
-        assert_eq!(endpoint.name(), "[::1]:443");
+        assert_eq!(endpoint.to_string(), "[::1]:443");
         for wrong in
             ["grpc://a:1", "grpc://a:1/", "grpc://a/m", "http://a:1/m", "grpc://u@a:1/m", "grpc:///m", "m.onnx"]
         {

@@ -117,7 +117,7 @@ impl Link {
             }
             pause *= 2;
         }
-        Err(Trouble::Away(format!("{} was not asked", self.to.name())))
+        Err(Trouble::Away(format!("{} was not asked", self.to)))
     }
 
     async fn once<T, F>(&self, rows: usize, ask: &impl Fn(Client) -> F) -> Result<T, Trouble>
@@ -127,10 +127,13 @@ impl Link {
         self.pace(rows).await;
         let _place = self.places.acquire().await.map_err(|e| Error::internal("remote", e))?;
         let client = self.client().await?;
-        let name = self.to.name();
+        let name = &self.to;
         let time = self.policy.settings.request_time();
+        let late = || Trouble::Away(format!("{name} did not answer within {} s", time.as_secs()));
         match timeout(time, ask(client)).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
+            // The same deadline, whoever kept it.
+            Ok(Err(status)) if is_late(&status) => Err(late()),
             Ok(Err(status)) if may_pass(&status) => {
                 // Another connection, to whatever the name leads to then.
                 *self.client.lock().await = None;
@@ -140,7 +143,7 @@ impl Link {
                 let message = format!("{name} refuses: {}", words(&status));
                 Err(Trouble::Refused(Error::invalid("remote", message)))
             }
-            Err(_) => Err(Trouble::Away(format!("{name} did not answer within {} s", time.as_secs()))),
+            Err(_) => Err(late()),
         }
     }
 
@@ -169,8 +172,7 @@ impl Link {
     /// Looks the name up once, and connects to an address of it that a rule allows, and to no other.
     async fn connect(&self) -> Result<Client, Trouble> {
         let (to, rules) = (&self.to, &self.policy.rules);
-        let away =
-            |why: String| Trouble::Away(format!("{} cannot be reached: {}", to.name(), clipped(&why, WORDS_MAX)));
+        let away = |why: String| Trouble::Away(format!("{} cannot be reached: {}", to, clipped(&why, WORDS_MAX)));
         let found = tokio::net::lookup_host((to.host.as_str(), to.port)).await.map_err(|e| away(e.to_string()))?;
         let (mut why, mut allowed) = (Trouble::Refused(Rules::refusal(to)), 0);
         for address in found {
@@ -182,7 +184,7 @@ impl Link {
             }
         }
         if allowed == 0 {
-            tracing::warn!(endpoint = to.name(), "an endpoint's addresses are not allowed");
+            tracing::warn!(endpoint = %to, "an endpoint's addresses are not allowed");
         }
         Err(why)
     }
@@ -190,7 +192,7 @@ impl Link {
     /// A channel that leads to one address, however often it connects; a certificate is still to be the host's.
     async fn dial(&self, address: SocketAddr, entrance: &Entrance) -> Result<Client, Trouble> {
         if entrance.authorization.is_some() && !self.to.secure {
-            let message = format!("the token for {} would pass in the clear; grpcs:// was expected", self.to.name());
+            let message = format!("the token for {} would pass in the clear; grpcs:// was expected", self.to);
             return Err(Error::invalid("remote.endpoint", message).into());
         }
         let failed = |e: tonic::transport::Error| Trouble::Away(chain(&e));
@@ -220,10 +222,16 @@ impl Link {
 /// which an answer never has.
 fn may_pass(status: &Status) -> bool {
     match status.code() {
-        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => true,
-        Code::Unknown | Code::Cancelled | Code::Internal => std::error::Error::source(status).is_some(),
+        Code::Unavailable | Code::ResourceExhausted => true,
+        Code::Unknown | Code::Internal => std::error::Error::source(status).is_some(),
         _ => false,
     }
+}
+
+/// Whether the deadline passed, there or in the client.
+fn is_late(status: &Status) -> bool {
+    let expired = status.code() == Code::Cancelled && std::error::Error::source(status).is_some();
+    expired || status.code() == Code::DeadlineExceeded
 }
 
 /// What an endpoint says, cut: it may say anything.

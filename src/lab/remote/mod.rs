@@ -33,12 +33,15 @@ use crate::engine::Question;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
+/// Endpoints that are known beyond which those that nobody asks now are forgotten.
+const LINKS_MAX: usize = 1000;
+
 /// The endpoints of a laboratory; by default none may be asked.
 #[derive(Default)]
 pub struct Remotes {
     policy: Arc<Policy>,
     /// By endpoint: its connection and limits, which all jobs share.
-    links: Mutex<HashMap<String, Arc<Link>>>,
+    links: Mutex<HashMap<(bool, String), Arc<Link>>>,
 }
 
 /// What holds for every endpoint.
@@ -64,8 +67,11 @@ impl Remotes {
             return Err(Rules::refusal(&endpoint));
         }
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || Arc::new(Link::new(endpoint, self.policy.clone()));
-        let link = links.entry(model.endpoint.clone()).or_insert_with(made).clone();
+        if links.len() >= LINKS_MAX {
+            links.retain(|_, link| Arc::strong_count(link) > 1);
+        }
+        let made = || Arc::new(Link::new(endpoint.clone(), self.policy.clone()));
+        let link = links.entry((endpoint.secure, endpoint.to_string())).or_insert_with(made).clone();
         Ok(Remote { link, model: model.clone() })
     }
 }

@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Certificate;
 
@@ -13,10 +14,10 @@ use super::endpoint::Endpoint;
 use crate::error::{Error, Result};
 
 /// Which endpoints may be asked, and how much. Nobody, unless somebody is allowed.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Endpoints that callers may name.
+    /// Endpoints that callers may name: `HOST:PORT`, `ADDRESS:PORT` or `NETWORK/BITS:PORT`, the port may be `*`.
     pub allow: Vec<Entry>,
     /// Rows that one endpoint is asked in a second, at most.
     pub rows_per_second: NonZeroU32,
@@ -44,8 +45,8 @@ impl Default for Settings {
     }
 }
 
-/// An endpoint that may be asked: `HOST:PORT`, `ADDRESS:PORT`, `NETWORK/BITS:PORT`; or a table with more about it.
-#[derive(Clone, Debug, Deserialize)]
+/// An endpoint that may be asked, or a table with more about it.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Entry {
     Plain(String),
@@ -53,12 +54,12 @@ pub enum Entry {
 }
 
 /// What shows an endpoint who asks, and whom to believe.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct More {
     /// As a plain entry.
     pub at: String,
-    /// A file with the token that goes with every request, over TLS alone.
+    /// A file with the token that goes with every request, over TLS alone. Then `at` is one server.
     pub token_file: Option<PathBuf>,
     /// Authorities (PEM) to trust in place of those that this machine does.
     pub ca: Option<PathBuf>,
@@ -101,9 +102,14 @@ impl Entry {
             let refuse = |e| Error::invalid(format!("{field}.{part}"), format!("{}: {e}", path.display()));
             std::fs::read(path).map_err(refuse)
         };
+        let rule = Rule::parse(at, field)?;
+        if token.is_some() && !rule.is_one() {
+            let message = format!("`{at}` was found; a token is for one server: a host or an address, and a port");
+            return Err(Error::invalid(format!("{field}.at"), message));
+        }
         let token = token.as_ref().map(|path| file(path, "token_file")).transpose()?;
         Ok(Entrance {
-            rule: Rule::parse(at, field)?,
+            rule,
             authorization: token.map(|bytes| bearer(&bytes, field)).transpose()?,
             ca: ca.as_ref().map(|path| file(path, "ca").map(Certificate::from_pem)).transpose()?,
         })
@@ -135,7 +141,33 @@ impl Rules {
     pub(super) fn refusal(to: &Endpoint) -> Error {
         Error::Precondition(format!(
             "the server's configuration does not let {} be asked: `[remote] allow` names who may be",
-            to.name()
+            to
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_for_one_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, "secret\n").unwrap();
+        let read = |at: &str, file: PathBuf| {
+            let more = More { at: at.to_owned(), token_file: Some(file), ca: None };
+            Settings { allow: vec![Entry::More(more)], ..Settings::default() }.rules().map(|_| ())
+        };
+        for at in ["models.example:443", "10.0.0.1:443", "[fd00::1]:443"] {
+            read(at, file.clone()).unwrap();
+        }
+        for at in ["models.example:*", "10.0.0.0/8:443", "[fd00::/8]:443"] {
+            assert!(read(at, file.clone()).unwrap_err().to_string().starts_with("remote.allow[0].at: "), "{at}");
+        }
+        let lost = read("models.example:443", folder.path().join("lost")).unwrap_err().to_string();
+        assert!(lost.starts_with("remote.allow[0].token_file: "), "{lost}");
+        let header = bearer(b"secret\n", "remote.allow[0]").unwrap();
+        assert!(header.is_sensitive() && !format!("{header:?}").contains("secret"));
     }
 }
