@@ -17,7 +17,7 @@ CASES = 300
 MARGIN_MAX = 1e-3
 """How near the boundary a case is whose verdict the rounding of an engine may turn."""
 
-FIXED = ["clean", "gaussian_noise:severity=3", "square:eps=0.1,query_budget=150"]
+FIXED = ["clean", "gaussian_noise:severity=3", "square:eps=0.2,query_budget=150"]
 
 DECISION_BASED = {"boundary": "boundary", "hopskipjump": "hopskipjump"}
 """Attacks that see labels alone, where the catalogue has them."""

@@ -109,7 +109,7 @@ impl Gate {
             let Identity { name, role, .. } = identity;
             return Err(Error::Denied(format!("this needs the role {needed}; `{name}` has {role}")));
         }
-        let record = (needed > Role::Reader).then(|| Shared::new(record(Some(&identity))));
+        let record = roles::changes(method, needed).then(|| Shared::new(record(Some(&identity))));
         request.extensions_mut().insert(identity);
         Ok(record)
     }

@@ -56,6 +56,12 @@ pub(super) fn listed(method: &str) -> (&'static str, Option<Role>) {
     all.into_iter().find(|(name, _)| *name == method).unwrap_or((OTHER, Some(Role::Admin)))
 }
 
+/// Whether a method that needs a role changes something, and is written down. An inference has a model work, and leaves
+/// nothing.
+pub(super) fn changes(method: &str, needed: Role) -> bool {
+    needed > Role::Reader && method != "inference.GRPCInferenceService/ModelInfer"
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
