@@ -18,13 +18,13 @@ use crate::tenants::{CASES, call, said, tokens};
 use crate::tls::{Authority, here};
 
 /// So many pictures.
-fn pictures(count: usize) -> ArrayD<f32> {
+pub(crate) fn pictures(count: usize) -> ArrayD<f32> {
     #[allow(clippy::cast_precision_loss)]
     ArrayD::from_shape_fn(vec![count, 1, 28, 28], |i| ((i[0] * 7 + i[2] * 3 + i[3]) % 11) as f32 / 10.0)
 }
 
 /// A request in raw or in typed contents.
-fn request(name: &str, x: &ArrayD<f32>, raw: bool) -> ModelInferRequest {
+pub(crate) fn request(name: &str, x: &ArrayD<f32>, raw: bool) -> ModelInferRequest {
     let values: Vec<f32> = x.iter().copied().collect();
     let contents = InferTensorContents { fp32_contents: values.clone(), ..InferTensorContents::default() };
     ModelInferRequest {
@@ -42,7 +42,7 @@ fn request(name: &str, x: &ArrayD<f32>, raw: bool) -> ModelInferRequest {
     }
 }
 
-async fn infer(channel: &Channel, request: ModelInferRequest) -> Result<ModelInferResponse, Status> {
+pub(crate) async fn infer(channel: &Channel, request: ModelInferRequest) -> Result<ModelInferResponse, Status> {
     let mut client = GrpcInferenceServiceClient::new(channel.clone());
     client.model_infer(request).await.map(tonic::Response::into_inner)
 }

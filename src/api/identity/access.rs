@@ -16,7 +16,7 @@ use super::audit::{Audit, Record, Shared};
 use super::certificates::Clients;
 use super::jwt::Jwt;
 use super::tokens::Tokens;
-use super::{Identity, Role, Settings, roles};
+use super::{Identity, Settings, roles};
 use crate::error::{Error, Result};
 
 type Secured = TlsConnectInfo<TcpConnectInfo>;
