@@ -5,10 +5,11 @@ TOOLS := target/tools
 BUF := $(TOOLS)/bin/buf
 DENY := $(TOOLS)/bin/cargo-deny --locked check --hide-inclusion-graph
 
-.PHONY: test rust deny proto python go scenario soak dist sbom advisories
+.PHONY: test rust deny proto python go scenario soak dist deploy-check sbom advisories
 test: deny rust proto python go scenario
 
-rust:
+# The tests of the engine on NATS start the servers that are among the tools.
+rust: $(TOOLS)/ready
 	cargo fmt --all --check
 	cargo check --locked --lib --no-default-features
 	cargo clippy --locked --all-targets -- -D warnings
@@ -37,7 +38,7 @@ $(TOOLS)/ready: packaging/tools.sh
 	touch $@
 
 # The tests that are random or of many rounds, with their full counts: an hour or two.
-soak:
+soak: $(TOOLS)/ready
 	ASSAY_SOAK=1 cargo test --locked --release --test it -- --nocapture
 
 # An archive and a Python wheel with the program in them, under target/dist; both are tried in a clean folder.
@@ -46,6 +47,10 @@ dist:
 	packaging/dist.sh
 	python3 packaging/sbom.py target/dist/assay.cdx.json
 	packaging/try.sh
+
+# The manifests, configurations and image of deploy/. Not part of the test: it builds helm the first time, which takes minutes.
+deploy-check:
+	deploy/check.sh
 
 # What the program is made of, in CycloneDX's JSON; the same tree gives the same bytes.
 sbom:

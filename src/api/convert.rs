@@ -264,6 +264,7 @@ pub(super) fn job_to_pb(job: &JobRecord, progress: Option<&Progress>) -> pb::Job
             references: background.collect(),
             baseline: spec.baseline.clone(),
             artifacts: spec.artifacts,
+            pool: spec.pool.as_str().to_owned(),
         }),
         state: state_to_pb(job.state).into(),
         create_time: timestamp(job.created),

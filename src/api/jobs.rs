@@ -18,7 +18,7 @@ use super::report::report_to_pb;
 use super::{CHUNK_MAX, Reply, Service, tenant};
 use crate::error::{Error, Result};
 use crate::lab::records::JobSpec;
-use crate::lab::{Lab, Message, Progress, Replayed};
+use crate::lab::{Lab, Message, PoolName, Progress, Replayed};
 
 /// A stream says at least this often that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -248,5 +248,6 @@ fn spec_from_pb(spec: pb::JobSpec) -> Result<JobSpec> {
         artifacts: spec.artifacts,
         baseline: spec.baseline,
         background: spec.references.get(BACKGROUND).cloned().unwrap_or_default(),
+        pool: if spec.pool.is_empty() { PoolName::default() } else { spec.pool.parse()? },
     })
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::connection::Connection;
 use crate::api::identity::{Expiry, Role, Tenant};
+use crate::lab::PoolName;
 use crate::telemetry::LogFormat;
 
 /// Where a service is expected unless `--server` says otherwise.
@@ -31,6 +32,9 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Start the gRPC service.
     Serve(Serve),
+    /// Take work from a NATS cluster: as many of these as wanted, on as many machines.
+    #[command(after_help = WORKER_HELP)]
+    Worker(Worker),
     /// Judge a model on cases: in this process, or on a service with --server.
     #[command(after_help = RUN_HELP)]
     Run(Run),
@@ -74,6 +78,14 @@ Examples:
 Exit codes: 0 every gate passed, 1 a gate failed, 2 the request was wrong,
 3 not finished, failed verdicts, or infrastructure.";
 
+const WORKER_HELP: &str = "\
+Example:
+  assay serve --engine nats://127.0.0.1:4222 &
+  assay worker --engine nats://127.0.0.1:4222 --pool default,big-memory
+
+On SIGTERM a worker gives back what it has under way and ends; another one
+does it anew. Nothing is lost when it is killed either.";
+
 const COMPARE_HELP: &str = "\
 B is worse where a difference has p < 0.05 after Holm's correction for all
 points and metrics that are compared.
@@ -102,10 +114,11 @@ pub(super) struct Serve {
     /// Address to listen on; port 0 takes a free one. [default: 127.0.0.1:50051]
     #[arg(long, value_name = "ADDR")]
     pub(super) listen: Option<SocketAddr>,
-    /// Where state lives: `sqlite:DIR`, or `memory`. [default: sqlite:assay-data]
+    /// Where state lives: `sqlite:DIR`, `memory`, or `nats://HOST:PORT[,HOST:PORT...]` (`tls://` with TLS).
+    /// [default: sqlite:assay-data]
     #[arg(long, value_name = "URL")]
     pub(super) engine: Option<String>,
-    /// Worker processes; one per processor if not given.
+    /// Worker processes; if not given one per processor, and on NATS none, since there `assay worker` does the work.
     #[arg(long, value_name = "N")]
     pub(super) slots: Option<usize>,
     /// Address for operators: /metrics for Prometheus, /healthz, /readyz. There is none unless it is given.
@@ -118,7 +131,33 @@ pub(super) struct Serve {
     #[arg(long)]
     pub(super) insecure: bool,
     /// TOML with `listen`, `console`, `engine`, `slots`, `require` and tables `[tls]`, `[auth]`, `[limits]`, `[quota]`,
-    /// `[tenant.NAME]`, `[remote]`, `[telemetry]`; options come before it.
+    /// `[tenant.NAME]`, `[nats]`, `[remote]`, `[telemetry]`; options come before it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Worker {
+    /// The cluster: `nats://HOST:PORT[,HOST:PORT...]`, `tls://` with TLS.
+    #[arg(long, value_name = "URL")]
+    pub(super) engine: Option<String>,
+    /// Worker processes; one per processor if not given.
+    #[arg(long, value_name = "N")]
+    pub(super) slots: Option<usize>,
+    /// The pools whose jobs it does, those of the first before those of the next. [default: default]
+    #[arg(long = "pool", value_name = "NAME,...", value_delimiter = ',')]
+    pub(super) pools: Option<Vec<PoolName>>,
+    /// Address for operators: /metrics for Prometheus, /healthz, /readyz. There is none unless it is given.
+    #[arg(long, value_name = "ADDR")]
+    pub(super) console: Option<SocketAddr>,
+    /// How log lines look. [default: text]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(super) log_format: Option<LogFormat>,
+    /// Let the console be asked from other machines.
+    #[arg(long)]
+    pub(super) insecure: bool,
+    /// The same file as the service's: `engine`, `slots`, `pools`, `console`, `require`, `[limits]`, `[nats]`, `[remote]` and
+    /// `[telemetry]` count; options come before it.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }
@@ -146,6 +185,10 @@ pub(super) struct Ask {
     /// service.
     #[arg(long, value_name = "PATH|SUITE")]
     pub(super) background: Option<String>,
+    /// Whose workers do it, on a service that has several kinds: those that were started with this --pool.
+    /// [default: default]
+    #[arg(long, value_name = "NAME")]
+    pub(super) pool: Option<PoolName>,
 }
 
 /// What is done with the results.

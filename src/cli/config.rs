@@ -6,13 +6,14 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::args::Serve;
+use super::args::{Serve, Worker};
 use super::exposure;
 use crate::api::identity::{self, Tenant};
 use crate::api::tls;
 use crate::error::{Error, Result};
+use crate::lab::engines::nats;
 use crate::lab::slot::Wall;
-use crate::lab::{Limits, Quota, Quotas, remote};
+use crate::lab::{Limits, PoolName, Quota, Quotas, remote};
 use crate::telemetry;
 
 /// Where a service listens and keeps its state unless it is told.
@@ -27,6 +28,8 @@ pub(super) struct Config {
     pub(super) console: Option<SocketAddr>,
     engine: Option<String>,
     pub(super) slots: Option<usize>,
+    /// Whose jobs a worker does.
+    pools: Option<Vec<PoolName>>,
     /// Walls without which no model is run.
     pub(super) require: Vec<Wall>,
     pub(super) limits: Limits,
@@ -35,6 +38,7 @@ pub(super) struct Config {
     tenant: HashMap<Tenant, toml::Table>,
     pub(super) tls: Option<tls::Settings>,
     pub(super) auth: identity::Settings,
+    pub(super) nats: nats::Settings,
     pub(super) remote: remote::Settings,
     pub(super) telemetry: telemetry::Settings,
 }
@@ -50,6 +54,35 @@ impl Config {
         config.telemetry.log_format = args.log_format.unwrap_or(config.telemetry.log_format);
         config.check(args.insecure)?;
         Ok(config)
+    }
+
+    /// The same of a worker.
+    pub(super) fn worker(args: &Worker) -> Result<Self> {
+        let mut config = Self::read(args.config.as_deref())?;
+        config.console = args.console.or(config.console);
+        config.engine = args.engine.clone().or(config.engine);
+        config.slots = args.slots.or(config.slots);
+        config.pools = args.pools.clone().or(config.pools);
+        config.telemetry.log_format = args.log_format.unwrap_or(config.telemetry.log_format);
+        if !config.is_on_nats() {
+            let found = config.engine.as_deref().unwrap_or("nothing");
+            let message = format!("`{found}` was found; a worker takes its work from `nats://HOST:PORT`");
+            return Err(Error::invalid("engine", message));
+        }
+        if args.insecure {
+            return Ok(config);
+        }
+        config.console.map_or(Ok(()), exposure::check_console).map(|()| config)
+    }
+
+    /// Whether state lives in a cluster, and workers may be elsewhere.
+    pub(super) fn is_on_nats(&self) -> bool {
+        self.engine().starts_with("nats://") || self.engine().starts_with("tls://")
+    }
+
+    /// Pools whose jobs are done here.
+    pub(super) fn pools(&self) -> Vec<PoolName> {
+        self.pools.clone().unwrap_or_else(|| vec![PoolName::default()])
     }
 
     /// Where to listen.

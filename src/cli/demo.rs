@@ -47,6 +47,7 @@ pub(super) async fn demo(args: &Demo) -> Result<Ended> {
         seed: None,
         limit: None,
         baseline: None,
+        pool: None,
         background: None,
     };
     let job = run::create(&mut client, &model.name, &suite.name, &ask, true, "", false).await?;

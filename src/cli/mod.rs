@@ -111,11 +111,13 @@ fn completions(shell: clap_complete::Shell) -> Result<Ended> {
 async fn dispatch(command: Command) -> Result<Ended> {
     let config = match &command {
         Command::Serve(args) => config::Config::new(args)?,
+        Command::Worker(args) => config::Config::worker(args)?,
         _ => config::Config::default(),
     };
     let telemetry = Telemetry::start(&config.telemetry)?;
     let ended = match command {
         Command::Serve(_) => serve::serve(config, &telemetry).await,
+        Command::Worker(_) => serve::worker(config, &telemetry).await,
         Command::Run(args) => run::run(args).await,
         Command::Compare(args) => compare::compare(&args).await,
         Command::Demo(args) => demo::demo(&args).await,

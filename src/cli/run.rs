@@ -148,6 +148,7 @@ pub(super) async fn create(
         limit: ask.limit.unwrap_or(0),
         baseline: ask.baseline.clone().unwrap_or_default(),
         artifacts,
+        pool: ask.pool.clone().map_or(String::new(), Into::into),
         references: background.into_iter().map(|name| (BACKGROUND.to_owned(), name)).collect(),
     };
     let request = pb::CreateJobRequest { spec: Some(spec), request_id: request_id.to_owned(), validate_only };

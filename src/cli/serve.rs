@@ -16,9 +16,9 @@ use crate::api::identity::{self, Access};
 use crate::api::{self, tls};
 use crate::console;
 use crate::error::{Error, Result};
-use crate::lab::engines::{Engine, memory, sqlite};
+use crate::lab::engines::{Engine, memory, nats, sqlite};
 use crate::lab::remote::{self, Remotes};
-use crate::lab::{Lab, Limits, Pool, Quotas, Walls};
+use crate::lab::{Lab, Limits, Pool, PoolName, Quotas, Walls};
 use crate::telemetry::{self, RpcLayer, Telemetry};
 
 /// Buffer of the pipe between client and service within a process.
@@ -27,44 +27,96 @@ const PIPE: usize = 1 << 20;
 /// How long calls that are under way when the server is stopped may take.
 const CALLS_END: Duration = Duration::from_secs(10);
 
+/// How often a server in a cluster looks for jobs without anybody to go on with them.
+const RECONCILE: Duration = Duration::from_secs(30);
+
 /// Slots where nobody says: one for each processor.
 pub(super) fn slots(given: Option<usize>) -> usize {
     given.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get)).max(1)
 }
 
-fn engine(url: &str) -> Result<Engine> {
+async fn engine(config: &Config, pools: &[PoolName]) -> Result<Engine> {
+    let url = config.engine();
     match url.split_once(':') {
+        _ if config.is_on_nats() => nats::open(url, &config.nats, pools, config.limits.lease_time).await,
         Some(("sqlite", dir)) if !dir.is_empty() => sqlite::open(Path::new(dir)),
         None if url == "memory" => memory::open(),
-        _ => Err(Error::invalid("engine", format!("`{url}` was found, `sqlite:DIR` or `memory` was expected"))),
+        _ => {
+            let message = format!("`{url}` was found, `sqlite:DIR`, `memory` or `nats://HOST:PORT` was expected");
+            Err(Error::invalid("engine", message))
+        }
+    }
+}
+
+/// A laboratory, and what its operators see of it.
+async fn lab(config: &Config, pools: &[PoolName], telemetry: &Telemetry) -> Result<Lab> {
+    let (quotas, walls) = (config.quotas()?, Walls { require: config.require.clone(), cgroups: true });
+    let remotes = Remotes::new(config.remote.clone(), config.limits.message_bytes)?;
+    let lab = Lab::new(engine(config, pools).await?, config.limits.clone(), quotas, walls, remotes);
+    for wall in lab.walls().await?.iter().filter(|wall| !wall.missing.is_empty()) {
+        telemetry.say(&format!("slots run without {}: {}", wall.wall.name(), wall.missing));
+    }
+    Ok(lab)
+}
+
+/// The console, where one was asked for. It ends with the process.
+async fn console(config: &Config, lab: &Lab, telemetry: &Telemetry) -> Result<()> {
+    let Some(address) = config.console else { return Ok(()) };
+    let (listener, address) = listen("console", address).await?;
+    let router = console::router(lab, telemetry::record()?);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    telemetry.say(&format!("console on http://{address}"));
+    Ok(())
+}
+
+/// `assay worker`: until a signal ends it, with shards given back.
+pub(super) async fn worker(config: Config, telemetry: &Telemetry) -> Result<Ended> {
+    let (slots, pools) = (slots(config.slots), config.pools());
+    let lab = lab(&config, &pools, telemetry).await?;
+    console(&config, &lab, telemetry).await?;
+    let pool = Pool::start(&lab, slots);
+    let names: Vec<&str> = pools.iter().map(PoolName::as_str).collect();
+    telemetry.say(&format!("working for {} on {} with {slots} slots", names.join(", "), lab.engine_name()));
+    interrupted().await?;
+    telemetry.say("stopping");
+    lab.close();
+    pool.stop().await;
+    Ok(Ended::Passed)
+}
+
+/// Looks again and again for jobs that have nobody to go on with them, until the laboratory closes.
+async fn reconcile(lab: Lab) {
+    while tokio::time::timeout(RECONCILE, lab.closed()).await.is_err() {
+        if let Err(error) = lab.reconcile().await {
+            tracing::warn!(%error, "jobs could not be looked at");
+        }
     }
 }
 
 /// `assay serve`: until a signal ends it, with shards given back.
 pub(super) async fn serve(config: Config, telemetry: &Telemetry) -> Result<Ended> {
-    let (quotas, walls) = (config.quotas()?, Walls { require: config.require.clone(), cgroups: true });
-    let remotes = Remotes::new(config.remote.clone(), config.limits.message_bytes)?;
-    let lab = Lab::new(engine(config.engine())?, config.limits.clone(), quotas, walls, remotes);
-    for wall in lab.walls().await?.iter().filter(|wall| !wall.missing.is_empty()) {
-        telemetry.say(&format!("slots run without {}: {}", wall.wall.name(), wall.missing));
-    }
+    // In a cluster the work is the workers', unless this server is told to have a part in it.
+    let slots = if config.is_on_nats() { config.slots.unwrap_or(0) } else { slots(config.slots) };
+    let pools = if slots == 0 { Vec::new() } else { config.pools() };
+    let lab = lab(&config, &pools, telemetry).await?;
     if config.auth.is_on() && config.auth.audit_log.is_none() {
         telemetry.say("nobody writes down who did what: auth.audit_log names a file for that");
     }
-    let slots = slots(config.slots);
     let (listener, address) = listen("listen", config.listen()).await?;
-    let (acceptor, access) = (config.tls.map(tls::Acceptor::new).transpose()?, Access::new(config.auth).await?);
     // Before the pool starts, so that nothing goes uncounted.
-    if let Some(address) = config.console {
-        let (listener, address) = listen("console", address).await?;
-        let router = console::router(&lab, telemetry::record()?);
-        // It ends with the process.
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        telemetry.say(&format!("console on http://{address}"));
-    }
+    console(&config, &lab, telemetry).await?;
+    let shared = config.is_on_nats();
+    let (acceptor, access) = (config.tls.map(tls::Acceptor::new).transpose()?, Access::new(config.auth).await?);
     lab.recover_all().await?;
+    if shared {
+        tokio::spawn(reconcile(lab.clone()));
+    }
     let routes = api::routes(&lab, slots).await?;
     let pool = Pool::start(&lab, slots);
+    if slots == 0 {
+        telemetry
+            .say(&format!("this server has no slots: `assay worker --engine {}` does the work", lab.engine_name()));
+    }
     telemetry.say(&format!("listening on {address}"));
     let (closing, closed) = tokio::sync::oneshot::channel::<()>();
     let server = api::server().layer(RpcLayer::new(api::methods()?)).layer(access).add_routes(routes);

@@ -11,7 +11,7 @@ use super::names;
 use super::records::{CheckSpec, JobRecord, JobSpec, Line, State, SuiteRecord, decode, encode};
 use super::sealed::{record, seal};
 use super::trace::TraceContext;
-use super::{Lab, results};
+use super::{ALL, Lab, results};
 use crate::engine::{Signature, Spent};
 use crate::error::{Error, Result};
 use crate::probe::audit::VALUES_MAX;
@@ -311,7 +311,13 @@ impl Lab {
             return self.complete(job).await;
         }
         let checks = u32::try_from(job.spec.checks.len()).map_err(|e| Error::internal("checks", e))?;
-        self.engine().queue.enqueue(names::tenant(&job.name)?, &job.name, &missing, checks).await
+        let (tenant, pool) = (names::tenant(&job.name)?, job.spec.pool.as_str());
+        self.engine().queue.enqueue(tenant, pool, &job.name, &missing, checks).await
+    }
+
+    /// Goes on with a job of whose shards none is left: it is complete, or some were lost.
+    pub(super) async fn go_on(&self, job: &JobRecord) -> Result<()> {
+        if self.engine().queue.left(&job.name).await? { Ok(()) } else { self.recover(job).await }
     }
 
     /// Ends a job whose last line has come.
@@ -323,20 +329,32 @@ impl Lab {
 
     /// Recovers all jobs that were running when an earlier process ended.
     pub async fn recover_all(&self) -> Result<()> {
-        let mut after = None;
-        loop {
-            let records = self.engine().meta.list("job/", after.as_deref(), 1000).await?;
-            let Some(last) = records.last() else { return Ok(()) };
-            after = Some(last.key.clone());
-            for Record { key, value, .. } in records {
-                match decode::<JobRecord>(&value) {
-                    Ok(job) if job.state == State::Running => self.recover(&job).await?,
-                    Ok(_) => {}
-                    // One that is damaged keeps the others from nothing.
-                    Err(error) => tracing::error!(%error, key, "a job cannot be read"),
-                }
+        for job in self.running().await? {
+            self.recover(&job).await?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with all jobs that have nobody to do so: the last worker of each may have died, or shards were lost.
+    pub async fn reconcile(&self) -> Result<()> {
+        for job in self.running().await? {
+            self.go_on(&job).await?;
+        }
+        Ok(())
+    }
+
+    /// Jobs that have not ended.
+    async fn running(&self) -> Result<Vec<JobRecord>> {
+        let mut running = Vec::new();
+        for Record { key, value, .. } in self.engine().meta.list("job/", None, ALL).await? {
+            match decode::<JobRecord>(&value) {
+                Ok(job) if job.state == State::Running => running.push(job),
+                Ok(_) => {}
+                // One that is damaged keeps the others from nothing.
+                Err(error) => tracing::error!(%error, key, "a job cannot be read"),
             }
         }
+        Ok(running)
     }
 }
 

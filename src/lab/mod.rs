@@ -28,7 +28,7 @@ pub use jobs::Created;
 pub use limits::Limits;
 pub use meters::{CASE_DURATION, REMOTE_TIME, describe as describe_meters};
 pub use models::{ModelUpload, NewModel};
-pub use names::{LOCAL, artifact as artifact_name};
+pub use names::{LOCAL, PoolName, artifact as artifact_name};
 pub use pool::Pool;
 pub use quota::{Place, Quota, Quotas};
 pub use replay::Replayed;
@@ -50,6 +50,9 @@ use self::slot::{Groups, Slot, Slots, Standing, Wall};
 use self::turns::{Turn, Turns};
 use self::turnstile::Turnstile;
 use crate::error::{Error, Result};
+
+/// More records than there ever are of one kind.
+const ALL: usize = i32::MAX as usize;
 
 /// How a laboratory shuts its slots in.
 #[derive(Clone, Debug, Default)]
@@ -250,14 +253,7 @@ impl Lab {
 
     /// All records below `prefix`.
     async fn all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>> {
-        let (mut all, mut token) = (Vec::new(), String::new());
-        loop {
-            let (page, next) = self.page(prefix, &token, 1000).await?;
-            all.extend(page);
-            if next.is_empty() {
-                return Ok(all);
-            }
-            token = next;
-        }
+        let records = self.engine().meta.list(prefix, None, ALL).await?;
+        records.iter().map(|record| records::decode(&record.value)).collect()
     }
 }

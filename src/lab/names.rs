@@ -1,13 +1,70 @@
 //! Resource names: `tenants/{tenant}/{kind}/{id}`.
 
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
 /// The tenant of callers without an identity.
 pub const LOCAL: &str = "local";
+
+/// Where a job's shards go that asks for no pool, and what a worker serves that names none.
+const DEFAULT_POOL: &str = "default";
+
+/// Length of a pool's name.
+const POOL_MAX: usize = 32;
+
+/// A kind of workers, such as `big-memory`: jobs ask for one, workers serve some.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PoolName(String);
+
+impl PoolName {
+    /// Its name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn is_default(&self) -> bool {
+        self.0 == DEFAULT_POOL
+    }
+}
+
+impl Default for PoolName {
+    fn default() -> Self {
+        Self(DEFAULT_POOL.to_owned())
+    }
+}
+
+impl FromStr for PoolName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if (1..=POOL_MAX).contains(&text.len()) && text.bytes().all(plain) {
+            return Ok(Self(text.to_owned()));
+        }
+        let message = format!("{text:?} was found, 1 to {POOL_MAX} of a-z, 0-9 and - were expected");
+        Err(Error::invalid("pool", message))
+    }
+}
+
+impl TryFrom<String> for PoolName {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<PoolName> for String {
+    fn from(pool: PoolName) -> Self {
+        pool.0
+    }
+}
 
 /// `tenants/{tenant}/{kind}/{id}`.
 pub(super) fn name(tenant: &str, kind: &str, id: &str) -> String {
@@ -94,6 +151,14 @@ mod tests {
         ids.sort();
         ids.dedup();
         assert_eq!(ids.len(), 100);
+    }
+
+    #[test]
+    fn pools_have_plain_names() {
+        assert_eq!("big-memory".parse::<PoolName>().map(String::from).ok().as_deref(), Some("big-memory"));
+        for name in ["", "big memory", "a_b", "A", "a.b", &"a".repeat(33)] {
+            assert!(name.parse::<PoolName>().is_err(), "{name}");
+        }
     }
 
     #[test]

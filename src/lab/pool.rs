@@ -35,6 +35,7 @@ const ESTIMATE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Workers of one process, each with a slot of its own.
 pub struct Pool {
+    lab: Lab,
     stop: watch::Sender<bool>,
     workers: JoinSet<()>,
 }
@@ -48,7 +49,7 @@ impl Pool {
             let worker = Worker { lab: lab.clone(), slot: None, last: None, stopped: stopped.clone() };
             workers.spawn(worker.serve());
         }
-        Self { stop, workers }
+        Self { lab: lab.clone(), stop, workers }
     }
 
     /// Stops leasing; shards under way go back to the queue.
@@ -56,6 +57,7 @@ impl Pool {
         // Workers that have ended already need no word.
         let _ = self.stop.send(true);
         while self.workers.join_next().await.is_some() {}
+        self.lab.engine().queue.give_back().await;
     }
 }
 
@@ -138,6 +140,10 @@ impl Worker {
         let queue = self.lab.engine().queue.clone();
         if lease.token > 1 {
             counter!(REDELIVERIES).increment(1);
+            // Whoever had it may have died between its line and its acknowledgement.
+            if self.lab.engine().log.get(&job.name, lease.shard).await?.is_some() {
+                return self.done(lease, job).await;
+            }
         }
         let last = lease.failures >= self.lab.limits().shard_failures;
         let end = match (self.lab.known(job, shard).await?, self.given_up(job).await?) {
@@ -157,9 +163,15 @@ impl Worker {
                 counter!(QUERIES).increment(evidence.queries);
                 Span::current().record("queries", evidence.queries);
                 self.record(lease, job, shard, evidence).await?;
-                queue.ack(lease).await.map(drop)
+                self.done(lease, job).await
             }
         }
+    }
+
+    /// Acknowledges a shard that has its line, and ends the job if it was the last.
+    async fn done(&self, lease: &Lease, job: &JobRecord) -> Result<()> {
+        self.lab.engine().queue.ack(lease).await?;
+        self.lab.go_on(job).await
     }
 
     /// Why nothing of a job is run any more; `None` for most.
@@ -260,7 +272,7 @@ impl Worker {
         Ok(End::Evidence(all))
     }
 
-    /// Publishes arrays, appends the shard's line; ends the job if it was the last.
+    /// Publishes arrays, appends the shard's line.
     async fn record(&self, lease: &Lease, job: &JobRecord, shard: &Shard, mut evidence: Evidence) -> Result<()> {
         let engine = self.lab.engine();
         let mut artifacts = Vec::new();
@@ -289,10 +301,6 @@ impl Worker {
         let appended = engine.log.append(&job.name, lease.shard, &seal(&Line::Shard(line))?).await?;
         if matches!(appended, Appended::Exists(_)) {
             counter!(DUPLICATES).increment(1);
-        }
-        let complete = engine.log.count(&job.name).await? >= job.plan().len();
-        if complete && matches!(appended, Appended::New(_)) {
-            self.lab.complete(job).await?;
         }
         Ok(())
     }
@@ -356,13 +364,19 @@ pub(super) async fn work(lab: &Lab, job: &JobRecord, shard: &Shard, keep: bool) 
     })
 }
 
-/// Extends the lease again and again; returns when it is lost.
+/// Extends the lease again and again; returns when it is lost, or when the job has ended, which another process may have done.
 async fn keep_up(lab: &Lab, lease: &Lease) -> Result<()> {
-    let time = lab.limits().lease_time;
+    let (time, queue) = (lab.limits().lease_time, &lab.engine().queue);
     loop {
         tokio::time::sleep(time / 3).await;
-        if !lab.engine().queue.extend(lease, time).await? {
+        if !queue.extend(lease, time).await? {
             return Ok(());
+        }
+        match lab.get::<JobRecord>(&key_of(&lease.job)?, &lease.job).await {
+            Ok((_, job)) if job.state == State::Running => {}
+            Ok(_) | Err(Error::NotFound(_)) => return queue.ack(lease).await.map(drop),
+            // The lease lasts on; whether the job does is asked again.
+            Err(error) => tracing::warn!(%error, job = lease.job, "a job could not be looked for"),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::names::PoolName;
 use super::remote::RemoteModel;
 use super::trace::TraceContext;
 use crate::engine::{Axis, Differentiability, Graph, Model, NO_GRADIENT, Port, Signature, Wish};
@@ -188,6 +189,9 @@ pub struct JobSpec {
     /// A suite whose rows stand for values that are not there; empty for none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub background: String,
+    /// Whose workers do it.
+    #[serde(default, skip_serializing_if = "PoolName::is_default")]
+    pub pool: PoolName,
 }
 
 /// A job with what its spec was resolved to when it was created.

@@ -37,12 +37,16 @@ impl Server {
 
     /// With a configuration file of this text.
     pub(crate) fn configured(folder: &Path, slots: &str, config: &str) -> Self {
+        Self::on(&format!("sqlite:{}", folder.display()), folder, slots, config)
+    }
+
+    /// On an engine.
+    pub(crate) fn on(engine: &str, folder: &Path, slots: &str, config: &str) -> Self {
         let file = folder.join("config.toml");
         std::fs::create_dir_all(folder).unwrap();
         std::fs::write(&file, config).unwrap();
-        let engine = format!("sqlite:{}", folder.display());
         let mut child = Command::new(env!("CARGO_BIN_EXE_assay"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--engine", &engine, "--slots", slots, "--config"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--engine", engine, "--slots", slots, "--config"])
             .arg(file)
             .stderr(Stdio::piped())
             .spawn()

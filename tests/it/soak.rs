@@ -2,5 +2,10 @@
 
 /// `full` rounds in `make soak`, else `short`.
 pub(crate) fn rounds(short: usize, full: usize) -> usize {
-    if std::env::var_os("ASSAY_SOAK").is_some() { full } else { short }
+    if is_on() { full } else { short }
+}
+
+/// Whether this is `make soak`.
+pub(crate) fn is_on() -> bool {
+    std::env::var_os("ASSAY_SOAK").is_some()
 }

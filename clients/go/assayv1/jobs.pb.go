@@ -361,7 +361,10 @@ type JobSpec struct {
 	// A finished job on the same suite, which gates compare with: `clean.accuracy >= baseline - 0.01`.
 	Baseline string `protobuf:"bytes,8,opt,name=baseline,proto3" json:"baseline,omitempty"`
 	// Whether probed inputs are kept as artifacts.
-	Artifacts     bool `protobuf:"varint,9,opt,name=artifacts,proto3" json:"artifacts,omitempty"`
+	Artifacts bool `protobuf:"varint,9,opt,name=artifacts,proto3" json:"artifacts,omitempty"`
+	// Whose workers do it, such as `big-memory`: those that were started with this `--pool`. Empty for `default`. The workers of
+	// a service that keeps its state itself serve all pools.
+	Pool          string `protobuf:"bytes,10,opt,name=pool,proto3" json:"pool,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -457,6 +460,13 @@ func (x *JobSpec) GetArtifacts() bool {
 		return x.Artifacts
 	}
 	return false
+}
+
+func (x *JobSpec) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
 }
 
 type Subject struct {
@@ -2646,7 +2656,7 @@ const file_assay_v1_jobs_proto_rawDesc = "" +
 	"\bEstimate\x12\x18\n" +
 	"\aqueries\x18\x01 \x01(\x04R\aqueries\x12\x18\n" +
 	"\aseconds\x18\x02 \x01(\x01R\aseconds\x12!\n" +
-	"\fmemory_bytes\x18\x03 \x01(\x04R\vmemoryBytes\"\xf1\x02\n" +
+	"\fmemory_bytes\x18\x03 \x01(\x04R\vmemoryBytes\"\x85\x03\n" +
 	"\aJobSpec\x12+\n" +
 	"\asubject\x18\x01 \x01(\v2\x11.assay.v1.SubjectR\asubject\x12\x14\n" +
 	"\x05suite\x18\x02 \x01(\tR\x05suite\x12'\n" +
@@ -2658,7 +2668,9 @@ const file_assay_v1_jobs_proto_rawDesc = "" +
 	"references\x18\a \x03(\v2!.assay.v1.JobSpec.ReferencesEntryR\n" +
 	"references\x12\x1a\n" +
 	"\bbaseline\x18\b \x01(\tR\bbaseline\x12\x1c\n" +
-	"\tartifacts\x18\t \x01(\bR\tartifacts\x1a=\n" +
+	"\tartifacts\x18\t \x01(\bR\tartifacts\x12\x12\n" +
+	"\x04pool\x18\n" +
+	" \x01(\tR\x04pool\x1a=\n" +
 	"\x0fReferencesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\",\n" +

@@ -68,7 +68,7 @@ impl Files {
     }
 
     /// Where a blob lies. Nothing but 64 hexadecimal digits ever becomes a path.
-    fn path(&self, digest: &str) -> Result<PathBuf> {
+    pub(super) fn path(&self, digest: &str) -> Result<PathBuf> {
         let sound = digest.len() == 64 && digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if !sound {
             return Err(Error::invalid("digest", "64 lower-case hexadecimal digits were expected"));

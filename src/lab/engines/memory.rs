@@ -154,7 +154,7 @@ impl Meta for Memory {
 
 #[async_trait]
 impl Queue for Memory {
-    async fn enqueue(&self, tenant: &str, job: &str, shards: &[u32], checks: u32) -> Result<()> {
+    async fn enqueue(&self, tenant: &str, _pool: &str, job: &str, shards: &[u32], checks: u32) -> Result<()> {
         let mut state = self.state();
         for &shard in shards {
             if state.places.get(job).is_some_and(|places| places.contains_key(&shard)) {
@@ -219,6 +219,12 @@ impl Queue for Memory {
         Ok(true)
     }
 
+    async fn give_back(&self) {}
+
+    async fn left(&self, job: &str) -> Result<bool> {
+        Ok(self.state().places.get(job).is_some_and(|places| !places.is_empty()))
+    }
+
     async fn forget(&self, job: &str) -> Result<()> {
         let mut state = self.state();
         for place in state.places.remove(job).unwrap_or_default().into_values() {
@@ -269,10 +275,6 @@ impl Log for Memory {
 
     async fn keys(&self, job: &str) -> Result<Vec<u32>> {
         Ok(self.state().logs.get(job).map_or(Vec::new(), |lines| lines.entries.values().map(|e| e.key).collect()))
-    }
-
-    async fn count(&self, job: &str) -> Result<u64> {
-        Ok(self.state().logs.get(job).map_or(0, |lines| lines.entries.len() as u64))
     }
 
     async fn forget(&self, job: &str) -> Result<()> {

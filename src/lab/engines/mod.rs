@@ -3,8 +3,9 @@
 //! What is promised is what every engine keeps: sequence numbers rise but may have gaps; nothing spans two objects;
 //! leases may overlap, and the log's first-writer-wins key is what makes results exactly-once.
 
-mod files;
+pub(in crate::lab) mod files;
 pub mod memory;
+pub mod nats;
 pub mod sqlite;
 mod verified;
 mod wakes;
@@ -76,8 +77,9 @@ pub struct Lease {
 /// Shards that wait for a worker, by tenant, first in first out.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Adds shards; one that is there already (queued or leased) is kept as it is. Each `checks` neighbours are a chunk.
-    async fn enqueue(&self, tenant: &str, job: &str, shards: &[u32], checks: u32) -> Result<()>;
+    /// Adds shards for the workers of a pool; one that is there already (queued or leased) is kept as it is. Each `checks`
+    /// neighbours are a chunk. An embedded engine's workers serve all pools.
+    async fn enqueue(&self, tenant: &str, pool: &str, job: &str, shards: &[u32], checks: u32) -> Result<()>;
     /// Tenants with a free shard.
     async fn tenants(&self) -> Result<Vec<String>>;
     /// A tenant's shard that is free: never leased, given back, or with an expired lease.
@@ -91,6 +93,10 @@ pub trait Queue: Send + Sync {
     async fn ack(&self, lease: &Lease) -> Result<bool>;
     /// Gives the shard back; `failed` counts a failure. False if the lease is no longer held.
     async fn nack(&self, lease: &Lease, failed: bool) -> Result<bool>;
+    /// Gives back what was taken beforehand, because this process stops leasing.
+    async fn give_back(&self);
+    /// Whether a job has shards that are not acknowledged.
+    async fn left(&self, job: &str) -> Result<bool>;
     /// Removes all shards of a job, leased ones too.
     async fn forget(&self, job: &str) -> Result<()>;
     /// Shards of all jobs, waiting or leased.
@@ -124,10 +130,8 @@ pub trait Log: Send + Sync {
     async fn read(&self, job: &str, after: u64, limit: usize) -> Result<Vec<Entry>>;
     /// The entry of a key.
     async fn get(&self, job: &str, key: u32) -> Result<Option<Entry>>;
-    /// Keys of all entries, in sequence order; bodies are not read.
+    /// Keys of all entries, in any order; bodies are not read.
     async fn keys(&self, job: &str) -> Result<Vec<u32>>;
-    /// Number of entries.
-    async fn count(&self, job: &str) -> Result<u64>;
     async fn forget(&self, job: &str) -> Result<()>;
     /// Returns when the job may have an entry above `after`, at the latest after `timeout`.
     async fn wait(&self, job: &str, after: u64, timeout: Duration);

@@ -79,7 +79,7 @@ class Estimate(_message.Message):
     def __init__(self, queries: _Optional[int] = ..., seconds: _Optional[float] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
 
 class JobSpec(_message.Message):
-    __slots__ = ("subject", "suite", "checks", "gates", "seed", "limit", "references", "baseline", "artifacts")
+    __slots__ = ("subject", "suite", "checks", "gates", "seed", "limit", "references", "baseline", "artifacts", "pool")
     class ReferencesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -96,6 +96,7 @@ class JobSpec(_message.Message):
     REFERENCES_FIELD_NUMBER: _ClassVar[int]
     BASELINE_FIELD_NUMBER: _ClassVar[int]
     ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
     subject: Subject
     suite: str
     checks: _containers.RepeatedCompositeFieldContainer[_types_pb2.Check]
@@ -105,7 +106,8 @@ class JobSpec(_message.Message):
     references: _containers.ScalarMap[str, str]
     baseline: str
     artifacts: bool
-    def __init__(self, subject: _Optional[_Union[Subject, _Mapping]] = ..., suite: _Optional[str] = ..., checks: _Optional[_Iterable[_Union[_types_pb2.Check, _Mapping]]] = ..., gates: _Optional[_Iterable[str]] = ..., seed: _Optional[int] = ..., limit: _Optional[int] = ..., references: _Optional[_Mapping[str, str]] = ..., baseline: _Optional[str] = ..., artifacts: bool = ...) -> None: ...
+    pool: str
+    def __init__(self, subject: _Optional[_Union[Subject, _Mapping]] = ..., suite: _Optional[str] = ..., checks: _Optional[_Iterable[_Union[_types_pb2.Check, _Mapping]]] = ..., gates: _Optional[_Iterable[str]] = ..., seed: _Optional[int] = ..., limit: _Optional[int] = ..., references: _Optional[_Mapping[str, str]] = ..., baseline: _Optional[str] = ..., artifacts: bool = ..., pool: _Optional[str] = ...) -> None: ...
 
 class Subject(_message.Message):
     __slots__ = ("model",)

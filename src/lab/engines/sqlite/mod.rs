@@ -175,7 +175,7 @@ WITH RECURSIVE known (tenant) AS (
 
 #[async_trait]
 impl Queue for Sqlite {
-    async fn enqueue(&self, tenant: &str, job: &str, shards: &[u32], checks: u32) -> Result<()> {
+    async fn enqueue(&self, tenant: &str, _pool: &str, job: &str, shards: &[u32], checks: u32) -> Result<()> {
         let (tenant, job, shards) = (tenant.to_owned(), job.to_owned(), shards.to_vec());
         let write = move |c: &Connection| {
             let insert = "INSERT OR IGNORE INTO shard (tenant, job, shard, chunk) VALUES (?1, ?2, ?3, ?4)";
@@ -225,6 +225,13 @@ impl Queue for Sqlite {
         let held = self.on_lease(lease, nack, i64::from(failed)).await?;
         self.freed.notify_waiters();
         Ok(held)
+    }
+
+    async fn give_back(&self) {}
+
+    async fn left(&self, job: &str) -> Result<bool> {
+        let (job, query) = (job.to_owned(), "SELECT EXISTS (SELECT 1 FROM shard WHERE job = ?1)");
+        self.store.read(move |c| c.prepare_cached(query)?.query_row([job], |row| row.get(0))).await
     }
 
     async fn forget(&self, job: &str) -> Result<()> {
@@ -284,16 +291,11 @@ impl Log for Sqlite {
     async fn keys(&self, job: &str) -> Result<Vec<u32>> {
         let job = job.to_owned();
         let read = move |c: &Connection| {
-            // The index over (job, key) holds the sequence too, so that no body is touched.
-            let query = "SELECT key FROM log WHERE job = ?1 ORDER BY sequence";
+            // The index over (job, key) holds them, so that no body is touched.
+            let query = "SELECT key FROM log WHERE job = ?1";
             c.prepare_cached(query)?.query_map([job], |row| row.get(0))?.collect()
         };
         self.store.read(read).await
-    }
-
-    async fn count(&self, job: &str) -> Result<u64> {
-        let job = job.to_owned();
-        self.store.read(move |c| c.query_row("SELECT count(*) FROM log WHERE job = ?1", [job], |row| row.get(0))).await
     }
 
     async fn forget(&self, job: &str) -> Result<()> {
