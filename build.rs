@@ -7,7 +7,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     if env::var_os("CARGO_FEATURE_SERVER").is_none() {
         return Ok(());
     }
-    let files = ["types", "models", "suites", "jobs", "catalog"].map(|name| format!("assay/v1/{name}.proto"));
+    let own = ["types", "models", "suites", "jobs", "catalog"].map(|name| format!("assay/v1/{name}.proto"));
+    let files = own.into_iter().chain(["inference/grpc_service.proto".to_owned()]);
     let descriptors = protox::compile(files, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?).join("assay.bin");
     // The same bytes are served by reflection.

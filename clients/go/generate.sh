@@ -23,7 +23,8 @@ done
 plugin() {
     echo "{\"local\": \"$plugins/$1\", \"out\": \"$out\", \"opt\": [$options]}"
 }
-"$buf" generate "$root/proto" --template \
+# The Open Inference Protocol is others', and has clients of its own.
+"$buf" generate "$root/proto" --path "$root/proto/assay" --template \
     "{\"version\": \"v2\", \"plugins\": [$(plugin protoc-gen-go), $(plugin protoc-gen-go-grpc)]}"
 
 if [ "${1:-}" = --check ]; then

@@ -117,6 +117,17 @@ func unreadable(offset, size int64, err error) error {
 	return invalid("model", fmt.Sprintf("reading byte %d of %d: %v", offset, size, err), err)
 }
 
+// RegisterModel registers a model that a server of the Open Inference Protocol has (KServe, Triton, MLServer, another
+// assay). The server's configuration says which endpoints it may ask. Name is for display; the signature (YAML, may be
+// empty) completes what the endpoint says.
+func (c *Client) RegisterModel(ctx context.Context, remote *RemoteModel, name, signature string) (*Model, error) {
+	return call(ctx, c, c.models.RegisterModel, &assayv1.RegisterModelRequest{
+		DisplayName: name,
+		Remote:      remote,
+		Signature:   signature,
+	})
+}
+
 // GetModel gives a model by name.
 func (c *Client) GetModel(ctx context.Context, name string) (*Model, error) {
 	return call(ctx, c, c.models.GetModel, &assayv1.GetModelRequest{Name: name})

@@ -4,8 +4,10 @@ import "github.com/assay-ml/assay/clients/go/assayv1"
 
 // Messages of the contract under the names that callers use. Package assayv1 has the rest.
 type (
-	// Model is an uploaded ONNX file with the signature under which it is judged.
+	// Model is an uploaded ONNX file, or a model elsewhere, with the signature under which it is judged.
 	Model = assayv1.Model
+	// RemoteModel says where a model is that a server of the Open Inference Protocol has.
+	RemoteModel = assayv1.RemoteModel
 	// Inspection is what a model's graph holds.
 	Inspection = assayv1.InspectModelResponse
 	// Suite is an uploaded set of cases with its default checks and gates.

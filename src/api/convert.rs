@@ -10,6 +10,7 @@ use super::pb;
 use crate::data::{Case, Class, Expected, Tag, Value};
 use crate::error::{Error, Result};
 use crate::lab::records::{ArtifactRecord, CheckSpec, JobRecord, ModelRecord, State, SuiteRecord};
+use crate::lab::remote::RemoteModel;
 use crate::lab::{Progress, artifact_name};
 use crate::suite::{Check, Outcome, Tags, Verdict};
 use crate::tensor::{DType, Tensor};
@@ -204,6 +205,11 @@ pub(super) fn model_to_pb(model: &ModelRecord) -> Result<pb::Model> {
         size_bytes: model.size,
         signature: model.inspection.signature.to_yaml()?,
         create_time: timestamp(model.created),
+        remote: model.remote.clone().map(|RemoteModel { endpoint, model, version }| pb::RemoteModel {
+            endpoint,
+            model,
+            version,
+        }),
     })
 }
 

@@ -6,6 +6,7 @@ mod convert;
 pub mod identity;
 mod jobs;
 mod models;
+mod oip;
 mod report;
 mod status;
 mod suites;
@@ -36,6 +37,7 @@ use tonic_health::ServingStatus;
 use self::identity::{Identity, Tenant};
 use crate::error::{Error, Result};
 use crate::lab::Lab;
+use crate::lab::remote::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 
 /// The descriptors that reflection serves.
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/assay.bin"));
@@ -128,13 +130,15 @@ pub async fn routes(lab: &Lab, slots: usize) -> Result<Routes> {
             }
         }
     });
-    // One case may be larger than a chunk.
+    // One case may be larger than a chunk, and so may a batch.
     let longest = usize::try_from(service.lab.limits().message_bytes).unwrap_or(usize::MAX);
     let suites = pb::suite_service_server::SuiteServiceServer::new(service.clone()).max_decoding_message_size(longest);
+    let inference = GrpcInferenceServiceServer::new(service.clone()).max_decoding_message_size(longest);
     let routes = Routes::new(health_service)
         .add_service(reflection)
         .add_service(pb::model_service_server::ModelServiceServer::new(service.clone()))
         .add_service(suites)
+        .add_service(inference)
         .add_service(pb::job_service_server::JobServiceServer::new(service.clone()))
         .add_service(pb::catalog_service_server::CatalogServiceServer::new(service.clone()));
     let admit = axum::middleware::from_fn_with_state(service.lab, admission::admit);

@@ -8,6 +8,7 @@ use super::{CALL_MAX, CHUNK_MAX, Reply, Service, tenant};
 use crate::error::{Error, Result};
 use crate::lab::NewModel;
 use crate::lab::records::PortRecord;
+use crate::lab::remote::RemoteModel;
 
 #[tonic::async_trait]
 impl ModelService for Service {
@@ -38,6 +39,14 @@ impl ModelService for Service {
             upload.write(chunk.offset, chunk.data).await?;
         }
         Ok(model_to_pb(&upload.finish().await?)?.into())
+    }
+
+    async fn register_model(&self, request: Request<pb::RegisterModelRequest>) -> Reply<pb::Model> {
+        let tenant = tenant(&request)?;
+        let pb::RegisterModelRequest { display_name, remote, signature } = request.into_inner();
+        let remote = remote.ok_or_else(|| Error::invalid("remote", "is missing"))?;
+        let remote = RemoteModel { endpoint: remote.endpoint, model: remote.model, version: remote.version };
+        Ok(model_to_pb(&self.lab.register_model(&tenant, remote, display_name, signature).await?)?.into())
     }
 
     async fn get_upload(&self, request: Request<pb::GetUploadRequest>) -> Reply<pb::Upload> {

@@ -45,7 +45,7 @@ pub(super) enum Command {
     Demo(Demo),
     /// List the checks, or show the manual of one.
     Catalog(Catalog),
-    /// Upload and look into models.
+    /// Upload, register and look into models.
     #[command(subcommand)]
     Model(Model),
     /// Upload and validate suites.
@@ -131,7 +131,7 @@ pub(super) struct Serve {
     #[arg(long)]
     pub(super) insecure: bool,
     /// TOML with `listen`, `console`, `engine`, `slots`, `require` and tables `[tls]`, `[auth]`, `[limits]`, `[quota]`,
-    /// `[tenant.NAME]`, `[nats]`, `[telemetry]`; options come before it.
+    /// `[tenant.NAME]`, `[nats]`, `[remote]`, `[telemetry]`; options come before it.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }
@@ -156,8 +156,8 @@ pub(super) struct Worker {
     /// Let the console be asked from other machines.
     #[arg(long)]
     pub(super) insecure: bool,
-    /// The same file as the service's: `engine`, `slots`, `pools`, `console`, `require`, `[limits]`, `[nats]` and `[telemetry]`
-    /// count; options come before it.
+    /// The same file as the service's: `engine`, `slots`, `pools`, `console`, `require`, `[limits]`, `[nats]`, `[remote]` and
+    /// `[telemetry]` count; options come before it.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }
@@ -207,8 +207,9 @@ pub(super) struct Show {
 
 #[derive(clap::Args)]
 pub(super) struct Run {
-    /// The ONNX file.
-    #[arg(long, value_name = "M.onnx", required_unless_present_any = ["predictions", "suite"])]
+    /// The ONNX file, or grpc://HOST:PORT/NAME[@VERSION] of a model that a server of the Open Inference Protocol has
+    /// (grpcs:// with TLS).
+    #[arg(long, value_name = "M.onnx|URL", required_unless_present_any = ["predictions", "suite"])]
     pub(super) model: Option<PathBuf>,
     /// Judge scores made elsewhere in place of a model: a file as --cases, such as `out.npz#scores`, by id or in order.
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
@@ -362,9 +363,20 @@ pub(super) enum Model {
         #[arg(long, default_value = SERVER)]
         server: String,
     },
+    /// Register a model that a server of the Open Inference Protocol has (KServe, Triton, MLServer, or another assay);
+    /// prints its name. The service's configuration says which endpoints it may ask: `[remote] allow`.
+    Register {
+        /// grpc://HOST:PORT/NAME[@VERSION], or grpcs:// with TLS.
+        #[arg(long, value_name = "URL")]
+        remote: String,
+        #[arg(long)]
+        signature: Option<PathBuf>,
+        #[arg(long, default_value = SERVER)]
+        server: String,
+    },
     /// Show what a file (or an uploaded model) holds, and the signature that would be used.
     Inspect {
-        /// A file, or the name of an uploaded model.
+        /// A file, a grpc:// address, or the name of an uploaded model.
         model: String,
         #[arg(long)]
         signature: Option<PathBuf>,

@@ -22,6 +22,7 @@ use crate::api::pb::suite_service_client::SuiteServiceClient;
 use crate::api::{CASES_MAX, CHUNK_MAX, case_to_pb, error_from_status, pb};
 use crate::data::Cases;
 use crate::error::{Error, Result};
+use crate::lab::remote::{Entry, RemoteModel, Settings};
 
 /// How long a broken connection is tried again without a message.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -50,13 +51,20 @@ pub(super) struct Client {
 impl Client {
     /// Connects to `server`; without one, starts a service within this process.
     pub(super) async fn connect(server: Option<&str>, slots: usize) -> Result<Self> {
+        Self::connect_for(server, slots, None).await
+    }
+
+    /// The same, where a service within this process may ask the endpoint of this model: whoever names it there is who
+    /// allows it.
+    pub(super) async fn connect_for(server: Option<&str>, slots: usize, model: Option<&RemoteModel>) -> Result<Self> {
         let (within, channel, authorization) = match server {
             Some(url) => {
                 let (channel, authorization) = remote(url).await?;
                 (None, channel, authorization)
             }
             None => {
-                let (within, channel) = Within::start(slots).await?;
+                let allow = model.map(|model| Entry::Plain(model.authority().to_owned())).into_iter().collect();
+                let (within, channel) = Within::start(slots, Settings { allow, ..Settings::default() }).await?;
                 (Some(within), channel, None)
             }
         };
@@ -99,6 +107,14 @@ impl Client {
                 answered => return answer(answered),
             }
         }
+    }
+
+    /// Registers a model that an endpoint has, with a signature (YAML, may be empty).
+    pub(super) async fn register_model(&self, model: RemoteModel, name: &str, signature: String) -> Result<pb::Model> {
+        let RemoteModel { endpoint, model, version } = model;
+        let remote = Some(pb::RemoteModel { endpoint, model, version });
+        let request = pb::RegisterModelRequest { display_name: name.to_owned(), remote, signature };
+        answer(self.models.clone().register_model(request).await)
     }
 
     async fn send_model(

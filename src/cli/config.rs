@@ -13,7 +13,7 @@ use crate::api::tls;
 use crate::error::{Error, Result};
 use crate::lab::engines::nats;
 use crate::lab::slot::Wall;
-use crate::lab::{Limits, PoolName, Quota, Quotas};
+use crate::lab::{Limits, PoolName, Quota, Quotas, remote};
 use crate::telemetry;
 
 /// Where a service listens and keeps its state unless it is told.
@@ -39,6 +39,7 @@ pub(super) struct Config {
     pub(super) tls: Option<tls::Settings>,
     pub(super) auth: identity::Settings,
     pub(super) nats: nats::Settings,
+    pub(super) remote: remote::Settings,
     pub(super) telemetry: telemetry::Settings,
 }
 

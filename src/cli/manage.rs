@@ -13,6 +13,7 @@ use super::{Ended, output, replay, run, schema, serve};
 use crate::api::{pb, struct_to_map};
 use crate::data;
 use crate::error::{Error, Result, Violations};
+use crate::lab::remote::RemoteModel;
 use crate::suite::{Check, Gate, Summary};
 
 fn print(rows: impl IntoIterator<Item = Vec<String>>, header: &[&str]) {
@@ -87,9 +88,17 @@ pub(super) async fn model(args: Model) -> Result<Ended> {
             let (onnx, yaml) = (file(&model, "model")?, signature(yaml.as_deref())?);
             println!("{}", client.upload_model(onnx, &run::stem(&model), yaml).await?.name);
         }
+        Model::Register { remote, signature: yaml, server } => {
+            let client = Client::connect(Some(&server), 0).await?;
+            let (model, yaml) = (RemoteModel::parse(&remote)?, signature(yaml.as_deref())?);
+            let title = model.model.clone();
+            println!("{}", client.register_model(model, &title, yaml).await?.name);
+        }
         Model::Inspect { model, signature: yaml, output, server } => {
-            let mut client = Client::connect(server.as_deref(), serve::slots(Some(1))).await?;
-            let inspected = inspect(&mut client, model, yaml.as_deref()).await;
+            let source = if model.starts_with("tenants/") { None } else { Some(run::Source::read(Path::new(&model))?) };
+            let remote = source.as_ref().and_then(run::Source::remote);
+            let mut client = Client::connect_for(server.as_deref(), serve::slots(Some(1)), remote).await?;
+            let inspected = inspect(&mut client, model, source, yaml.as_deref()).await;
             client.close().await;
             facts(&inspected?, output);
         }
@@ -108,12 +117,16 @@ pub(super) async fn model(args: Model) -> Result<Ended> {
     Ok(Ended::Passed)
 }
 
-async fn inspect(client: &mut Client, model: String, yaml: Option<&Path>) -> Result<pb::InspectModelResponse> {
-    let name = if model.starts_with("tenants/") {
-        model
-    } else {
-        let path = Path::new(&model);
-        client.upload_model(file(path, "model")?, &run::stem(path), signature(yaml)?).await?.name
+/// Of a model by name, or of a source that is to become one.
+async fn inspect(
+    client: &mut Client,
+    model: String,
+    source: Option<run::Source>,
+    yaml: Option<&Path>,
+) -> Result<pb::InspectModelResponse> {
+    let name = match source {
+        Some(source) => source.send(client, &run::stem(Path::new(&model)), signature(yaml)?).await?.name,
+        None => model,
     };
     answer(client.models.inspect_model(pb::InspectModelRequest { name }).await)
 }

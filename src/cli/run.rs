@@ -12,6 +12,7 @@ use super::{Ended, artifacts, html, output, predictions, serve};
 use crate::api::{BACKGROUND, pb};
 use crate::data;
 use crate::error::{Error, Result};
+use crate::lab::remote::RemoteModel;
 use crate::suite::BACKGROUND_MAX;
 
 /// Runs the command.
@@ -35,19 +36,48 @@ pub(super) async fn run(mut args: Run) -> Result<Ended> {
     if let Some(slices) = &args.slices {
         cases = slice_by(slices, data::read(all)?, cases)?;
     }
-    let (onnx, signature, cases) = match (&args.model, &args.predictions) {
-        (Some(model), _) => (file(model, "model")?, signature, cases),
+    let (model, signature, cases) = match (&args.model, &args.predictions) {
+        (Some(model), _) => (Source::read(model)?, signature, cases),
         (None, Some(spec)) => {
             predictions::only_clean(&args.ask.checks)?;
             let (cases, size) = predictions::join(cases, spec)?;
-            (predictions::IDENTITY.to_vec(), predictions::signature(&signature, size)?, cases)
+            (Source::File(predictions::IDENTITY.to_vec()), predictions::signature(&signature, size)?, cases)
         }
         (None, None) => return Err(Error::invalid("model", "is missing; --model or --predictions was expected")),
     };
-    let mut client = Client::connect(args.server.as_deref(), serve::slots(args.slots)).await?;
-    let result = judge(&mut client, args, onnx, signature, cases).await;
+    let mut client = Client::connect_for(args.server.as_deref(), serve::slots(args.slots), model.remote()).await?;
+    let result = judge(&mut client, args, model, signature, cases).await;
     client.close().await;
     result
+}
+
+/// Where a model comes from.
+pub(super) enum Source {
+    /// The bytes of an ONNX file.
+    File(Vec<u8>),
+    Remote(RemoteModel),
+}
+
+impl Source {
+    /// From a path, or from `grpc://HOST:PORT/NAME`.
+    pub(super) fn read(model: &Path) -> Result<Self> {
+        match model.to_str().filter(|text| RemoteModel::looks_like(text)) {
+            Some(url) => RemoteModel::parse(url).map(Self::Remote),
+            None => file(model, "model").map(Self::File),
+        }
+    }
+
+    pub(super) fn remote(&self) -> Option<&RemoteModel> {
+        if let Self::Remote(model) = self { Some(model) } else { None }
+    }
+
+    /// The model as the service has it.
+    pub(super) async fn send(self, client: &Client, title: &str, signature: String) -> Result<pb::Model> {
+        match self {
+            Self::File(onnx) => client.upload_model(onnx, title, signature).await,
+            Self::Remote(model) => client.register_model(model, title, signature).await,
+        }
+    }
 }
 
 /// Leaves the cases no tags but these, of which each is one of `all` cases.
@@ -69,14 +99,14 @@ fn slice_by(tags: &[String], all: data::Cases, cases: data::Cases) -> Result<dat
     Ok(data::Cases::new(cases.len(), cases.map(move |case| case.map(&keep))))
 }
 
-async fn judge(client: &mut Client, args: Run, onnx: Vec<u8>, signature: String, cases: data::Cases) -> Result<Ended> {
+async fn judge(client: &mut Client, args: Run, model: Source, signature: String, cases: data::Cases) -> Result<Ended> {
     let mut ask = args.ask;
     let file = ask.baseline.take_if(|name| !name.starts_with("tenants/"));
     let baseline = file.map(|path| Baseline::read(Path::new(&path), &ask.checks, &mut ask.gates)).transpose()?;
     let title = args.model.as_deref().map_or("predictions".to_owned(), stem);
     // The cases travel while the model is looked at.
     let (model, suite) =
-        tokio::try_join!(client.upload_model(onnx, &title, signature), client.upload_suite(cases, "", &[], &[]))?;
+        tokio::try_join!(model.send(client, &title, signature), client.upload_suite(cases, "", &[], &[]))?;
     let keep = args.show.artifacts.is_some() || args.show.report.is_some();
     // The limit has been kept above.
     ask.limit = None;

@@ -17,6 +17,7 @@ use crate::api::{self, tls};
 use crate::console;
 use crate::error::{Error, Result};
 use crate::lab::engines::{Engine, memory, nats, sqlite};
+use crate::lab::remote::{self, Remotes};
 use crate::lab::{Lab, Limits, Pool, PoolName, Quotas, Walls};
 use crate::telemetry::{self, RpcLayer, Telemetry};
 
@@ -50,7 +51,8 @@ async fn engine(config: &Config, pools: &[PoolName]) -> Result<Engine> {
 /// A laboratory, and what its operators see of it.
 async fn lab(config: &Config, pools: &[PoolName], telemetry: &Telemetry) -> Result<Lab> {
     let (quotas, walls) = (config.quotas()?, Walls { require: config.require.clone(), cgroups: true });
-    let lab = Lab::new(engine(config, pools).await?, config.limits.clone(), quotas, walls);
+    let remotes = Remotes::new(config.remote.clone(), config.limits.message_bytes)?;
+    let lab = Lab::new(engine(config, pools).await?, config.limits.clone(), quotas, walls, remotes);
     for wall in lab.walls().await?.iter().filter(|wall| !wall.missing.is_empty()) {
         telemetry.say(&format!("slots run without {}: {}", wall.wall.name(), wall.missing));
     }
@@ -171,9 +173,11 @@ pub(super) struct Within {
 }
 
 impl Within {
-    /// Starts it; the channel is the only way in.
-    pub(super) async fn start(slots: usize) -> Result<(Self, Channel)> {
-        let lab = Lab::new(memory::open()?, Limits::default(), Quotas::default(), Walls::default());
+    /// Starts it; the channel is the only way in. These endpoints may be asked.
+    pub(super) async fn start(slots: usize, remote: remote::Settings) -> Result<(Self, Channel)> {
+        let limits = Limits::default();
+        let remotes = Remotes::new(remote, limits.message_bytes)?;
+        let lab = Lab::new(memory::open()?, limits, Quotas::default(), Walls::default(), remotes);
         let routes = api::routes(&lab, slots).await?;
         let pool = Pool::start(&lab, slots);
         let (near, far) = tokio::io::duplex(PIPE);

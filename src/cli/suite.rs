@@ -12,6 +12,7 @@ use super::args::{Output, Run};
 use super::client::file;
 use super::schema;
 use crate::error::{Error, Result, nearest};
+use crate::lab::remote::RemoteModel;
 use crate::suite::write_spec;
 
 /// A job for `assay run --suite`: a model, cases, and what is asked of them. Paths are relative to this file; options
@@ -20,7 +21,7 @@ use crate::suite::write_spec;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "assay suite")]
 pub(super) struct SuiteFile {
-    /// The ONNX file.
+    /// The ONNX file, or the address of a model elsewhere: `grpc://HOST:PORT/NAME`.
     pub(super) model: Option<PathBuf>,
     /// Scores made elsewhere in place of a model, such as `out.npz#scores`, by id or in order.
     pub(super) predictions: Option<String>,
@@ -112,6 +113,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Either<T> {
     }
 }
 
+/// Whether a model is elsewhere, and its address no path.
+fn is_remote(model: &Path) -> bool {
+    model.to_str().is_some_and(RemoteModel::looks_like)
+}
+
 impl SuiteFile {
     /// Reads the file; its paths then stand as seen from here. A mistake is named with its line, and an unknown field
     /// with the nearest known one.
@@ -122,7 +128,7 @@ impl SuiteFile {
         let near = |given: PathBuf| folder.join(given);
         let named = |name: String| if name.starts_with("tenants/") { name } else { beside(name) };
         Ok(Self {
-            model: suite.model.map(near),
+            model: suite.model.map(|model| if is_remote(&model) { model } else { near(model) }),
             predictions: suite.predictions.map(beside),
             signature: suite.signature.map(near),
             cases: suite.cases.map(beside),

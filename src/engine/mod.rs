@@ -13,6 +13,7 @@ mod model;
 mod onnx;
 mod ops;
 mod opsets;
+mod oracle;
 mod prepare;
 mod preprocess;
 mod quantize;
@@ -30,6 +31,7 @@ pub use loss::{Aim, Loss, Pull, difference, logits};
 pub(crate) use ml::ensemble::Node;
 pub use model::Model;
 pub use onnx::{Axis, Graph, Port};
+pub use oracle::{NO_GRADIENT, NO_TREES, Oracle, Question};
 pub use prepare::{Answer, Prepared, prepare};
 pub(crate) use prepare::{from_pixels, to_pixels};
 pub use signature::{

@@ -12,6 +12,7 @@ use super::declared::Declared;
 use super::meaning::Labels;
 use super::onnx::{self, Axis, Graph};
 use super::ops::conv::adopt;
+use super::oracle::{NO_TREES, Oracle};
 use super::signature::{Input, Output, OutputKind, Signature, Task};
 use super::trees::Trees;
 use super::{activation, blocks, preprocess, rows, softmax};
@@ -37,14 +38,20 @@ const PACE_TIME: Duration = Duration::from_millis(50);
 
 /// A model that runs: probe space in, outputs out, always in batches of one fixed size.
 pub struct Model {
+    /// Of a model elsewhere the preprocessing alone.
     plan: Plan,
+    /// Who is asked about a model elsewhere.
+    oracle: Option<Box<dyn Oracle>>,
     batch: usize,
+    /// Whether the file fixes the batch.
+    fills: bool,
     /// Shapes of the graph's own inputs, all axes.
     shapes: Vec<Vec<usize>>,
     /// Whether the graph has a sample axis; else each sample is a run of its own.
     sample_axis: bool,
     signature: Signature,
-    outputs: Vec<String>,
+    /// Names and types, as the file declares them.
+    outputs: Vec<(String, Option<DType>)>,
     /// The tree ensemble that it is, or why it is none.
     trees: std::result::Result<Trees, String>,
 }
@@ -60,19 +67,67 @@ impl Model {
     /// The same for a file that was read before.
     pub fn of(graph: &Graph, signature: &str) -> Result<Self> {
         let declared = &Declared::parse(signature)?;
-        let inputs = declared.inputs(graph)?;
-        let (batch, sample_axis) = (compute_batch(graph, &inputs)?, graph.has_sample_axis());
-        let samples = if sample_axis { vec![batch] } else { Vec::new() };
-        let shapes: Vec<_> = inputs.iter().map(|i| [samples.as_slice(), &i.shape].concat()).collect();
-        let plan = guard("cannot be loaded", || plan(graph, &inputs, &shapes))?;
-        let outputs: Vec<String> = graph.outputs.iter().map(|p| p.name.clone()).collect();
-        let nothing =
-            Output { name: String::new(), kind: OutputKind::Value, size: 0, classes: Vec::new(), labels: Vec::new() };
-        let signature = Signature { task: Task::Classification, inputs, output: nothing };
-        let mut model = Self { plan, batch, shapes, sample_axis, signature, outputs, trees: Err(String::new()) };
+        let mut model = Self::unsettled(graph, declared.inputs(graph)?, None)?;
         model.settle(graph, declared)?;
         model.trees = Trees::of(graph, &model.plan, &model.signature);
         Ok(model)
+    }
+
+    /// A model elsewhere, of which the graph has inputs and outputs alone ([`Graph::elsewhere`]).
+    pub fn elsewhere(graph: &Graph, signature: &str, oracle: Box<dyn Oracle>) -> Result<Self> {
+        let declared = &Declared::parse(signature)?;
+        let mut model = Self::unsettled(graph, declared.inputs(graph)?, Some(oracle))?;
+        model.settle(graph, declared)?;
+        model.trees = Err(NO_TREES.to_owned());
+        Ok(model)
+    }
+
+    /// The graph alone, for [`Self::predict`]: inputs as the file wants them, without the signature's preprocessing, and
+    /// no output that is judged.
+    pub fn bare(graph: &Graph, signature: &str) -> Result<Self> {
+        let mut inputs = Declared::parse(signature)?.inputs(graph)?;
+        inputs.iter_mut().for_each(|input| input.preprocess.clear());
+        Self::unsettled(graph, inputs, None)
+    }
+
+    /// Nothing is known of its outputs yet.
+    fn unsettled(graph: &Graph, inputs: Vec<Input>, oracle: Option<Box<dyn Oracle>>) -> Result<Self> {
+        let (batch, sample_axis) = (compute_batch(graph, &inputs)?, graph.has_sample_axis());
+        let samples = if sample_axis { vec![batch] } else { Vec::new() };
+        let shapes: Vec<_> = inputs.iter().map(|i| [samples.as_slice(), &i.shape].concat()).collect();
+        let plan = guard("cannot be loaded", || match oracle {
+            Some(_) => preprocess::alone(&inputs, &shapes),
+            None => plan(graph, &inputs, &shapes),
+        })?;
+        let fills = graph.inputs[0].axes.first().and_then(Axis::fixed).is_some();
+        let outputs = graph.outputs.iter().map(|p| (p.name.clone(), p.dtype)).collect();
+        let nothing =
+            Output { name: String::new(), kind: OutputKind::Value, size: 0, classes: Vec::new(), labels: Vec::new() };
+        let signature = Signature { task: Task::Classification, inputs, output: nothing };
+        let trees = Err(String::new());
+        Ok(Self { plan, oracle, batch, fills, shapes, sample_axis, signature, outputs, trees })
+    }
+
+    /// Whether it is elsewhere, and shows its scores alone.
+    pub fn is_elsewhere(&self) -> bool {
+        self.oracle.is_some()
+    }
+
+    /// Whether axis 0 of inputs and outputs is that of the samples; else a sample is a run of its own.
+    pub fn has_sample_axis(&self) -> bool {
+        self.sample_axis
+    }
+
+    /// Whether every batch must be full.
+    pub(super) fn fills(&self) -> bool {
+        self.fills
+    }
+
+    /// The type of an output as declared.
+    pub(super) fn output_type(&self, name: &str) -> Result<DType> {
+        let found = self.outputs.iter().find(|(known, _)| known == name).and_then(|(_, dtype)| *dtype);
+        let refuse = || Error::invalid("signature.output.name", format!("`{name}` has a type that is not supported"));
+        found.filter(|dtype| *dtype != DType::Text).ok_or_else(refuse)
     }
 
     /// The tree ensemble that it is, or why it is none.
@@ -97,17 +152,25 @@ impl Model {
         if rows == 0 {
             return Ok(Tensors::new());
         }
+        if let Some(oracle) = &self.oracle {
+            return self.asked(oracle.as_ref(), &inputs, rows);
+        }
         let mut columns: Vec<tract::TVec<tract::TValue>> = vec![tract::TVec::new(); self.outputs.len()];
         for start in (0..rows).step_by(self.batch) {
-            let outputs = guard("cannot be run", || {
-                let batch = inputs.iter().zip(&self.shapes);
-                let batch = batch.map(|(t, shape)| rows::feed(t, start, self.batch, shape));
-                self.plan.run(batch.collect::<anyhow::Result<_>>()?)
-            })?;
+            let outputs = self.pass(&inputs, start)?;
             columns.iter_mut().zip(outputs).for_each(|(column, output)| column.push(output));
         }
-        let named = self.outputs.iter().cloned().zip(columns);
-        named.map(|(name, column)| Ok((name, self.column(&column, rows)?))).collect()
+        let named = self.outputs.iter().zip(columns);
+        named.map(|((name, _), column)| Ok((name.clone(), self.column(&column, rows)?))).collect()
+    }
+
+    /// What the plan makes of the batch that begins at row `start`.
+    pub(super) fn pass(&self, inputs: &[Tensor], start: usize) -> Result<tract::TVec<tract::TValue>> {
+        guard("cannot be run", || {
+            let batch = inputs.iter().zip(&self.shapes);
+            let batch = batch.map(|(t, shape)| rows::feed(t, start, self.batch, shape));
+            self.plan.run(batch.collect::<anyhow::Result<_>>()?)
+        })
     }
 
     /// One output of all batches as rows.
@@ -142,8 +205,9 @@ impl Model {
     /// Names the judged output and finds out what it is, by running two batches through the model.
     fn settle(&mut self, graph: &Graph, declared: &Declared) -> Result<()> {
         let own = &declared.output;
-        if let Some(name) = own.name.as_ref().filter(|n| !self.outputs.contains(n)) {
-            let message = format!("`{name}` was found, the graph has the outputs {}", self.outputs.join(", "));
+        if let Some(name) = own.name.as_ref().filter(|n| self.outputs.iter().all(|(known, _)| known != *n)) {
+            let known: Vec<&str> = self.outputs.iter().map(|(known, _)| known.as_str()).collect();
+            let message = format!("`{name}` was found, the graph has the outputs {}", known.join(", "));
             return Err(Error::invalid("signature.output.name", message));
         }
         let float = graph.outputs.iter().find(|p| matches!(p.dtype, Some(DType::F32 | DType::F64)));

@@ -1,10 +1,24 @@
 //! Preprocessing as nodes of the graph, between probe space and the model's own input.
 
-use tract_onnx::prelude::{DatumType, OutletId, SpecialOps, Tensor, TractResult, TypedModel};
+use tract_onnx::prelude::{DatumType, IntoRunnable, OutletId, SpecialOps, Tensor, TractResult, TypedFact, TypedModel};
 use tract_onnx::tract_core::internal::{IntoArcTensor, TypedModelPatch};
 use tract_onnx::tract_core::ops::math;
 
+use super::model::Plan;
+use super::rows;
 use super::signature::{Input, Layout, Preprocess};
+
+/// The declared steps and nothing behind them: an output for each input, of its own shape and type.
+pub(super) fn alone(inputs: &[Input], shapes: &[Vec<usize>]) -> TractResult<Plan> {
+    let mut model = TypedModel::default();
+    let mut sources = Vec::new();
+    for (input, shape) in inputs.iter().zip(shapes) {
+        sources.push(model.add_source(&input.name, TypedFact::dt_shape(rows::datum_type(input.dtype), shape))?);
+    }
+    model.select_output_outlets(&sources)?;
+    prepend(&mut model, inputs)?;
+    model.into_optimized()?.into_runnable()
+}
 
 /// Wires the declared steps behind the source of each input.
 pub(super) fn prepend(model: &mut TypedModel, inputs: &[Input]) -> TractResult<()> {

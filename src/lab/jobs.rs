@@ -157,6 +157,7 @@ impl Lab {
             seconds_per_case: most as f64 * model.inspection.seconds_per_row,
             slices: suite.summary.slices,
             counts: BTreeMap::new(),
+            remote: model.remote,
             trace: TraceContext::default(),
         };
         Ok(Created { job, shards: plan.len(), verdicts, queries, seconds, memory })

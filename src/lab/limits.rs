@@ -37,6 +37,8 @@ pub struct Limits {
     pub streams: u64,
     /// Models parsed, and cases replayed, at once; of these one of a tenant.
     pub inspections: u64,
+    /// Inferences of the Open Inference Protocol at once; of these one of a tenant.
+    pub inferences: u64,
     /// How long an upload may bring nothing.
     #[serde(rename = "idle_seconds", with = "seconds")]
     #[schemars(with = "u32")]
@@ -49,7 +51,7 @@ pub struct Limits {
     #[serde(rename = "shard_seconds", with = "seconds")]
     #[schemars(with = "u32")]
     pub shard_time: Duration,
-    /// The same of a case that is tried alone, after its shard ended slots.
+    /// The same of a case that is tried alone, after its shard ended slots, and of an inference.
     #[serde(rename = "case_seconds", with = "seconds")]
     #[schemars(with = "u32")]
     pub case_time: Duration,
@@ -84,6 +86,7 @@ impl Default for Limits {
             calls: 1024,
             streams: 2048,
             inspections: 2,
+            inferences: 4,
             idle_time: Duration::from_secs(300),
             inspect_time: Duration::from_secs(120),
             shard_time: Duration::from_secs(600),

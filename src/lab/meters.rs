@@ -14,11 +14,18 @@ pub(super) const DUPLICATES: &str = "assay_results_duplicates_total";
 pub(super) const RESTARTS: &str = "assay_worker_restarts_total";
 pub(super) const QUERIES: &str = "assay_model_queries_total";
 pub(super) const UPLOADED: &str = "assay_upload_bytes_total";
+pub(super) const REMOTE_ROWS: &str = "assay_remote_rows_total";
 const JOBS: &str = "assay_jobs";
 const QUEUED: &str = "assay_queue_depth";
 
 /// A histogram by probe, in seconds.
 pub const CASE_DURATION: &str = "assay_case_duration_seconds";
+
+/// A histogram by outcome, in seconds.
+pub const REMOTE_TIME: &str = "assay_remote_request_duration_seconds";
+
+/// How questions to remote models end: the values of the label `outcome`.
+const OUTCOMES: [&str; 3] = ["ok", "refused", "away"];
 
 /// Why a slot is no longer there: the values of the label `reason`.
 pub(super) const REASONS: [&str; 5] = ["timeout", "memory", "signal", "exit", "frame"];
@@ -43,8 +50,13 @@ pub fn describe() {
     );
     describe_counter!(QUERIES, "Rows that went through a model.");
     describe_counter!(UPLOADED, Unit::Bytes, "Bytes of models and cases taken in.");
+    describe_counter!(REMOTE_ROWS, "Rows that remote models were asked, by how it ended: ok, refused, away.");
+    describe_histogram!(REMOTE_TIME, Unit::Seconds, "Time of a question to a remote model with its tries and pauses.");
     for name in [REDELIVERIES, DUPLICATES, QUERIES, UPLOADED] {
         counter!(name).increment(0);
+    }
+    for outcome in OUTCOMES {
+        counter!(REMOTE_ROWS, "outcome" => outcome).increment(0);
     }
     for reason in REASONS {
         counter!(RESTARTS, "reason" => reason).increment(0);

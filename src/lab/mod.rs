@@ -2,6 +2,7 @@
 
 pub mod doctor;
 pub mod engines;
+mod infer;
 mod jobs;
 mod limits;
 mod meters;
@@ -11,6 +12,7 @@ mod pool;
 mod quarantine;
 mod quota;
 pub mod records;
+pub mod remote;
 mod replay;
 mod results;
 mod reuse;
@@ -20,10 +22,11 @@ mod suite_file;
 mod suites;
 mod trace;
 mod turns;
+mod turnstile;
 
 pub use jobs::Created;
 pub use limits::Limits;
-pub use meters::{CASE_DURATION, describe as describe_meters};
+pub use meters::{CASE_DURATION, REMOTE_TIME, describe as describe_meters};
 pub use models::{ModelUpload, NewModel};
 pub use names::{LOCAL, PoolName, artifact as artifact_name};
 pub use pool::Pool;
@@ -37,13 +40,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
-use tokio::sync::{Mutex as AsyncMutex, Notify, OnceCell, OwnedSemaphorePermit, RwLock, Semaphore, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OnceCell, RwLock, watch};
 
 use self::engines::{Engine, Record};
 use self::quota::Places;
 use self::records::{ModelRecord, SuiteRecord};
+use self::remote::{Remote, RemoteModel, Remotes};
 use self::slot::{Groups, Slot, Slots, Standing, Wall};
 use self::turns::{Turn, Turns};
+use self::turnstile::Turnstile;
 use crate::error::{Error, Result};
 
 /// More records than there ever are of one kind.
@@ -66,10 +71,10 @@ struct Inner {
     engine: Engine,
     limits: Limits,
     quotas: Quotas,
-    inspections: Arc<Semaphore>,
-    /// By tenant: its one place in the queue for these.
-    inspecting: Mutex<HashMap<String, Arc<Semaphore>>>,
+    inspections: Turnstile,
+    inferences: Turnstile,
     slots: Slots,
+    remotes: Remotes,
     /// Around every slot alike, once one was started to see.
     walls: OnceCell<Vec<Standing>>,
     /// The slot of the last inspection, which has its model at hand.
@@ -90,13 +95,13 @@ struct Inner {
 }
 
 impl Lab {
-    /// A laboratory on an engine, whose slots are shut in so.
-    pub fn new(engine: Engine, limits: Limits, quotas: Quotas, walls: Walls) -> Self {
+    /// A laboratory on an engine, whose slots are shut in so, and which asks these models elsewhere.
+    pub fn new(engine: Engine, limits: Limits, quotas: Quotas, walls: Walls, remotes: Remotes) -> Self {
         let (scratch, memory) = (engine.blobs.scratch(), limits.slot_memory_bytes);
         let Walls { require, cgroups } = walls;
         let groups = if cgroups { Groups::take().map(Arc::new) } else { Err("no service".to_owned()) };
         let slots = Slots { scratch, memory, require, groups };
-        let inspections = Arc::new(Semaphore::new(usize::try_from(limits.inspections).unwrap_or(1).max(1)));
+        let (inspections, inferences) = (Turnstile::new(limits.inspections), Turnstile::new(limits.inferences));
         let (walls, spare, blobs) = (OnceCell::new(), Mutex::default(), RwLock::new(()));
         let (progress, stops) = (Mutex::default(), Mutex::default());
         let (streams, calls) = (Places::default(), Places::default());
@@ -105,8 +110,9 @@ impl Lab {
             limits,
             quotas,
             inspections,
-            inspecting: Mutex::default(),
+            inferences,
             slots,
+            remotes,
             walls,
             spare,
             blobs,
@@ -182,6 +188,11 @@ impl Lab {
         Ok(slot)
     }
 
+    /// Who answers for a model elsewhere; nobody for one that is here.
+    fn remote(&self, model: Option<&RemoteModel>) -> Result<Option<Remote>> {
+        model.map(|model| self.0.remotes.remote(model)).transpose()
+    }
+
     fn engine(&self) -> &Engine {
         &self.0.engine
     }
@@ -189,17 +200,6 @@ impl Lab {
     /// Whose turn it is of those who wait.
     fn turn(&self, waiting: &[String], last: Option<&str>) -> Option<Turn> {
         Turn::begin(&self.0.turns, waiting, last)
-    }
-
-    /// A place among the inspections, of which each tenant has one at most: whoever sends many waits for itself.
-    async fn inspection(&self, tenant: &str) -> Result<[OwnedSemaphorePermit; 2]> {
-        let failed = |e| Error::internal("inspections", e);
-        let own = {
-            let mut own = self.0.inspecting.lock().unwrap_or_else(PoisonError::into_inner);
-            own.entry(tenant.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(1))).clone()
-        };
-        let own = own.acquire_owned().await.map_err(failed)?;
-        Ok([own, self.0.inspections.clone().acquire_owned().await.map_err(failed)?])
     }
 
     /// Deletes a blob that no record names, while `blobs` is held for writing.

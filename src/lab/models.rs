@@ -9,6 +9,7 @@ use super::limits::within;
 use super::meters::UPLOADED;
 use super::names;
 use super::records::{JobRecord, ModelRecord, State, decode};
+use super::remote::RemoteModel;
 use super::sealed::record;
 use super::{Lab, records};
 use crate::error::{Error, Result};
@@ -44,11 +45,10 @@ impl Lab {
     /// Begins an upload; refuses at once what the header alone shows to be wrong.
     pub async fn upload_model(&self, tenant: &str, header: NewModel) -> Result<ModelUpload> {
         within("model_bytes", self.limits().model_bytes, header.size, "the size of the model")?;
-        within("signature_bytes", SIGNATURE_MAX, header.signature.len() as u64, "the size of the signature")?;
+        texts_fit(&header.display_name, &header.signature)?;
         if header.size == 0 {
             return Err(Error::invalid("header.size_bytes", "the model is empty; an ONNX file was expected"));
         }
-        within("display_name_bytes", NAME_MAX, header.display_name.len() as u64, "the length of display_name")?;
         digest_field(&header.sha256)?;
         self.room_for_model(tenant, header.size).await?;
         self.room(header.size)?;
@@ -98,9 +98,64 @@ impl Lab {
         }
     }
 
+    /// Registers a model that an endpoint has: asks what it is, and keeps that in place of a file.
+    pub async fn register_model(
+        &self,
+        tenant: &str,
+        remote: RemoteModel,
+        display_name: String,
+        signature: String,
+    ) -> Result<ModelRecord> {
+        texts_fit(&display_name, &signature)?;
+        remote.check()?;
+        self.room_for_model(tenant, 0).await?;
+        let _inspection = self.0.inspections.enter(tenant).await?;
+        let described = self.in_time(self.0.remotes.remote(&remote)?.describe()).await?.to_bytes()?;
+        let (size, sha256) = (described.len() as u64, names::sha256(&described));
+        let mut staged = self.engine().blobs.stage().await?;
+        staged.write(described).await?;
+        let header = NewModel { size, sha256, display_name, signature, resumable: false };
+        self.publish_model(tenant, header, Some(remote), staged).await
+    }
+
+    /// What an endpoint says, if it says so in the time of an inspection.
+    async fn in_time<T>(&self, asked: impl Future<Output = Result<T>>) -> Result<T> {
+        let late = |_| Error::Deadline("asking the endpoint (inspect_seconds)".to_owned());
+        tokio::time::timeout(self.limits().inspect_time, asked).await.map_err(late)?
+    }
+
+    /// Publishes the bytes of a model, or the description of one elsewhere, and writes its record; else nothing of it
+    /// stays.
+    async fn publish_model(
+        &self,
+        tenant: &str,
+        header: NewModel,
+        remote: Option<RemoteModel>,
+        staged: Box<dyn Staged>,
+    ) -> Result<ModelRecord> {
+        let together = self.0.blobs.read().await;
+        let sha256 = match staged.publish(Some(&header.sha256)).await {
+            Err(Error::DataLoss(message)) => return Err(Error::invalid("header.sha256", message)),
+            other => other?,
+        };
+        let taken = self.take_model(tenant, header, remote, &sha256).await;
+        drop(together);
+        if taken.is_err() {
+            let _alone = self.0.blobs.write().await;
+            self.forget_blob(&sha256).await?;
+        }
+        taken
+    }
+
     /// Writes the record of a published model that a slot can read, if there is room for one more.
-    async fn take_model(&self, tenant: &str, header: NewModel, sha256: &str) -> Result<ModelRecord> {
-        let inspection = self.inspect(tenant, sha256, &header.signature).await?;
+    async fn take_model(
+        &self,
+        tenant: &str,
+        header: NewModel,
+        remote: Option<RemoteModel>,
+        sha256: &str,
+    ) -> Result<ModelRecord> {
+        let inspection = self.inspect(tenant, sha256, &header.signature, remote.as_ref()).await?;
         let signature = inspection.signature.to_yaml()?;
         let id = names::content_id(&[sha256.as_bytes(), signature.as_bytes()]);
         let model = ModelRecord {
@@ -110,6 +165,7 @@ impl Lab {
             size: header.size,
             created: names::now(),
             inspection,
+            remote,
         };
         let (key, meta) = (key(tenant, &id), &self.engine().meta);
         let _taking = self.0.taking.lock().await;
@@ -124,9 +180,19 @@ impl Lab {
     }
 
     /// Parses a published blob in a slot of its own, which waits for the job that mostly follows.
-    async fn inspect(&self, tenant: &str, digest: &str, signature: &str) -> Result<records::Inspection> {
-        let model = self.engine().blobs.local(digest).await?;
-        let (inspection, mut slot) = self.0.slots.inspect(&model, signature, self.limits().inspect_time).await?;
+    async fn inspect(
+        &self,
+        tenant: &str,
+        digest: &str,
+        signature: &str,
+        remote: Option<&RemoteModel>,
+    ) -> Result<records::Inspection> {
+        let (model, remote) = (self.engine().blobs.local(digest).await?, self.remote(remote)?);
+        let time = self.limits().inspect_time;
+        let inspecting = self.0.slots.inspect(&model, remote.as_ref(), signature, time);
+        // Of a model elsewhere a slot's own time is but a part.
+        let (inspection, mut slot) =
+            if remote.is_some() { self.in_time(inspecting).await? } else { inspecting.await? };
         slot.serves(&owner(tenant, digest));
         *self.0.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(slot);
         Ok(inspection)
@@ -157,20 +223,15 @@ impl ModelUpload {
             return Err(Error::invalid("header.size_bytes", message));
         }
         // The place comes first: whoever waits for it must not keep others from deleting.
-        let _inspection = lab.inspection(&tenant).await?;
-        let together = lab.0.blobs.read().await;
-        let sha256 = match staged.publish(Some(&header.sha256)).await {
-            Err(Error::DataLoss(message)) => return Err(Error::invalid("header.sha256", message)),
-            other => other?,
-        };
-        let taken = lab.take_model(&tenant, header, &sha256).await;
-        drop(together);
-        if taken.is_err() {
-            let _alone = lab.0.blobs.write().await;
-            lab.forget_blob(&sha256).await?;
-        }
-        taken
+        let _inspection = lab.0.inspections.enter(&tenant).await?;
+        lab.publish_model(&tenant, header, None, staged).await
     }
+}
+
+/// Refuses a name or a signature that is too long.
+fn texts_fit(display_name: &str, signature: &str) -> Result<()> {
+    within("signature_bytes", SIGNATURE_MAX, signature.len() as u64, "the size of the signature")?;
+    within("display_name_bytes", NAME_MAX, display_name.len() as u64, "the length of display_name")
 }
 
 /// Whom a slot belongs to that has a tenant's model.

@@ -180,6 +180,10 @@ impl Worker {
         if names::since(job.created, names::now()) > limit {
             return Ok(Some(format!("timeout: the job was under way for more than job_seconds = {}", limit.as_secs())));
         }
+        // The configuration may have changed since the model was registered.
+        if let Err(refused) = self.lab.remote(job.remote.as_ref()) {
+            return Ok(Some(refused.to_string()));
+        }
         self.lab.quarantine(names::tenant(&job.name)?, &job.spec.model).await
     }
 
@@ -206,8 +210,9 @@ impl Worker {
         };
         let (stop, mut stopped) = (lab.stop_signal(&job.name), self.stopped.clone());
         let (ask, begin) = (Ask::Run(Box::new(work)), Instant::now());
+        let remote = lab.remote(job.remote.as_ref())?;
         let answer = tokio::select! {
-            answer = slot.ask(ask, allowed(&lab, job, shard)) => answer?,
+            answer = slot.ask(ask, allowed(&lab, job, shard), remote.as_ref()) => answer?,
             // A slot that is dropped in mid-work is killed.
             () = stop.notified() => return Ok(End::Stopped),
             _ = stopped.changed() => return Ok(End::Stopped),
@@ -354,6 +359,7 @@ pub(super) async fn work(lab: &Lab, job: &JobRecord, shard: &Shard, keep: bool) 
         survey: check.wants_survey().then_some(job.cases),
         background,
         model: blobs.local(&job.model).await?,
+        remote: job.remote.is_some(),
         signature: job.signature.clone(),
         suite: blobs.local(&job.suite).await?,
         check: job.spec.checks[shard.check].clone(),

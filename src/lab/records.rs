@@ -6,8 +6,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::names::PoolName;
+use super::remote::RemoteModel;
 use super::trace::TraceContext;
-use crate::engine::{Axis, Differentiability, Graph, Model, Port, Signature, Wish};
+use crate::engine::{Axis, Differentiability, Graph, Model, NO_GRADIENT, Port, Signature, Wish};
 use crate::error::{Error, Result};
 use crate::suite::{Audited, Check, Given, Plan, Slicer, Summary, Tags, Verdict, checks, judged};
 
@@ -22,17 +23,20 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         .map_err(|e| Error::DataLoss(format!("a stored record cannot be read: {e}")))
 }
 
-/// An uploaded model.
+/// An uploaded model, or one elsewhere.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelRecord {
     pub name: String,
     pub display_name: String,
-    /// SHA-256 of the file.
+    /// SHA-256 of the file; of the description of a model elsewhere.
     pub sha256: String,
     pub size: u64,
     /// Milliseconds since 1970.
     pub created: u64,
     pub inspection: Inspection,
+    /// Where it is, if not here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<RemoteModel>,
 }
 
 /// What a slot found out about a model.
@@ -93,10 +97,12 @@ impl Inspection {
         let port =
             |p: &Port| PortRecord { name: p.name.clone(), dtype: p.dtype, shape: p.axes.iter().map(axis).collect() };
         let gradient = match Differentiability::of(graph, model.signature(), &Wish::default()) {
+            _ if model.is_elsewhere() => None,
             Err(Error::Invalid(_)) => None,
             other => Some(other?),
         };
-        let no_gradient = gradient.as_ref().map_or("the graph cannot be differentiated".to_owned(), no_gradient);
+        let none = if model.is_elsewhere() { NO_GRADIENT } else { "the graph cannot be differentiated" };
+        let no_gradient = gradient.as_ref().map_or(none.to_owned(), no_gradient);
         let Differentiability { missing, straight_through, flops, .. } = gradient.unwrap_or_default();
         Ok(Self {
             signature: model.signature().clone(),
@@ -212,6 +218,9 @@ pub struct JobRecord {
     /// How cases fall into slices.
     pub slices: Slicer,
     pub counts: BTreeMap<String, u64>,
+    /// Where the model is, if not here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<RemoteModel>,
     /// The span of the job's creation; those of its shards are its children.
     #[serde(default)]
     pub trace: TraceContext,

@@ -39,9 +39,9 @@ impl Lab {
         if let Some(why) = self.quarantine(tenant, &job.spec.model).await? {
             return Err(Error::Precondition(why));
         }
-        let _inspection = self.inspection(tenant).await?;
-        let mut slot = self.0.slots.start().await?;
-        let evidence = match slot.ask(ask, allowed(self, &job, &shard)).await? {
+        let _inspection = self.0.inspections.enter(tenant).await?;
+        let (mut slot, remote) = (self.0.slots.start().await?, self.remote(job.remote.as_ref())?);
+        let evidence = match slot.ask(ask, allowed(self, &job, &shard), remote.as_ref()).await? {
             Ok(Tell::Evidence(evidence)) => evidence,
             Ok(Tell::Failed(e)) => return Err(e),
             Ok(_) => return Err(Error::internal("slot", "evidence was asked for")),

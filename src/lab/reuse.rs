@@ -45,9 +45,10 @@ impl Lab {
     }
 
     /// A shard's evidence from an earlier job; `None` if no job has all of it. Arrays are not shared between jobs, so a
-    /// job that keeps them computes its own; nor are audits, whose figures of a case are about all cases of the job.
+    /// job that keeps them computes its own; nor are audits, whose figures of a case are about all cases of the job; nor
+    /// verdicts on a model elsewhere, which may be another one by now.
     pub(super) async fn known(&self, job: &JobRecord, shard: &Shard) -> Result<Option<Evidence>> {
-        if job.spec.artifacts || job.spec.checks[shard.check].read()?.wants_survey() {
+        if job.remote.is_some() || job.spec.artifacts || job.spec.checks[shard.check].read()?.wants_survey() {
             return Ok(None);
         }
         let keys = keys(job)?;

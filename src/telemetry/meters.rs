@@ -35,5 +35,6 @@ fn install() -> std::result::Result<PrometheusHandle, BuildError> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full(rpc::CALL_DURATION.to_owned()), &CALLS)?
         .set_buckets_for_metric(Matcher::Full(lab::CASE_DURATION.to_owned()), &CASES)?
+        .set_buckets_for_metric(Matcher::Full(lab::REMOTE_TIME.to_owned()), &CALLS)?
         .install_recorder()
 }

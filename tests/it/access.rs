@@ -89,6 +89,8 @@ impl Method {
         let looks = ["Get", "List", "Stream", "Read", "Inspect", "ServerReflection"];
         match service {
             "grpc.health.v1.Health" => "nothing",
+            // Its names are not ours.
+            "inference.GRPCInferenceService" if name != "ModelInfer" => "reader",
             _ if looks.iter().any(|verb| name.starts_with(verb)) => "reader",
             _ => "runner",
         }
@@ -195,6 +197,7 @@ async fn the_matrix_of_methods_and_credentials() {
     let resources = [
         ("ReadArtifact", artifact(&channel, &job).await),
         ("ModelService", model.clone()),
+        ("GRPCInferenceService", model.clone()),
         ("SuiteService", suite),
         ("JobService", job),
         ("CatalogService", "clean".to_owned()),

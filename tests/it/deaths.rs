@@ -12,6 +12,7 @@ use prost::Message;
 use tonic::Code;
 use tract_onnx::pb as onnx;
 
+use crate::inference::{infer, pictures, request};
 use crate::server::{MODEL, Server, create, digits, follow, model, spec, suite};
 
 /// A check that takes some tenths of a second a case, so that its slot can be hit in mid-work.
@@ -106,6 +107,10 @@ async fn a_model_that_ends_slot_after_slot_is_put_in_quarantine_and_no_other() {
     let refused = create(&channel, spec(&bad.name, &suite.name, &["clean"]), "").await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(refused.message().contains("crash: signal 11 (SIGSEGV)"), "{}", refused.message());
+    let unserved = infer(&channel, request(&bad.name, &pictures(1), true)).await.unwrap_err();
+    assert_eq!(unserved.code(), Code::FailedPrecondition);
+    assert!(unserved.message().contains("is in quarantine"), "{}", unserved.message());
+    infer(&channel, request(&good.name, &pictures(1), true)).await.unwrap();
     let run = async |model: &pb::Model| {
         let job = create(&channel, spec(&model.name, &suite.name, &["clean"]), "").await.unwrap();
         follow(&channel, &job.name, "", usize::MAX).await.0.iter().all(|v| v.outcome() != pb::Outcome::Failed)

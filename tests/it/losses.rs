@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use assay::api::pb;
 use assay::lab::engines::sqlite;
+use assay::lab::remote::Remotes;
 use assay::lab::{LOCAL, Lab, Limits, Quotas, Walls};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -78,8 +79,8 @@ async fn a_damaged_database_gives_no_wrong_verdict() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("assay.db"), bytes).unwrap();
         let engine = sqlite::open(folder.path()).map_err(|e| format!("at start: {e}"))?;
-        let report =
-            Lab::new(engine, Limits::default(), Quotas::default(), Walls::default()).report(LOCAL, &name).await;
+        let (limits, quotas, walls) = (Limits::default(), Quotas::default(), Walls::default());
+        let report = Lab::new(engine, limits, quotas, walls, Remotes::default()).report(LOCAL, &name).await;
         report.map(|(_, report)| format!("{report:?}")).map_err(|e| format!("when read: {e}"))
     };
     let expected = read(&sound).await.unwrap();

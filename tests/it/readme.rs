@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 
-use assay::lab::{Limits, Quota};
+use assay::lab::{Limits, Quota, remote};
 use assay::metric::METRICS;
 use assay::probe::{Manual, manuals};
 
@@ -62,6 +62,7 @@ fn tables_are_those_of_the_registries() {
         ("metrics", metrics()),
         ("limits", limits),
         ("quota", quota),
+        ("remote", settings::<remote::Settings>()),
     ] {
         let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
         let start = text.find(&begin).unwrap() + begin.len();

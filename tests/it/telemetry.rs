@@ -82,7 +82,7 @@ async fn stop(server: &mut Server) {
 }
 
 /// Status line and body of a page of the console.
-fn page(console: &str, path: &str) -> (String, String) {
+pub(crate) fn page(console: &str, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(console).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: console\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -92,7 +92,7 @@ fn page(console: &str, path: &str) -> (String, String) {
 }
 
 /// The value of a line of a scrape; `None` if it is not there.
-fn value(scrape: &str, line: &str) -> Option<f64> {
+pub(crate) fn value(scrape: &str, line: &str) -> Option<f64> {
     scrape.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' ')).map(|v| v.parse().unwrap())
 }
 

@@ -17,7 +17,7 @@ const ABSENT: [(&str, &str, &str); 9] = [
     ("tonic", "probe", ""),
     ("tract_onnx", "", "engine"),
     ("rusqlite", "", "lab/engines"),
-    ("tonic::", "lab", ""),
+    ("tonic::", "lab", "lab/remote"),
     ("async fn", "suite", ""),
     ("opentelemetry", "", "telemetry"),
 ];

@@ -23,18 +23,21 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// An uploaded model with the signature under which it is judged.
+// An uploaded or registered model with the signature under which it is judged.
 type Model struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// `tenants/{tenant}/models/{id}`; the id is made from the file's digest and the signature.
 	Name        string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	// SHA-256 of the ONNX file, in hexadecimal.
+	// SHA-256 of the ONNX file, in hexadecimal; of a remote model's description.
 	Sha256    string `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	SizeBytes uint64 `protobuf:"varint,4,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	// The effective signature as YAML.
-	Signature     string                 `protobuf:"bytes,5,opt,name=signature,proto3" json:"signature,omitempty"`
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	Signature  string                 `protobuf:"bytes,5,opt,name=signature,proto3" json:"signature,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// Where the model is, if not here. It shows labels and scores alone, and may change without notice: verdicts are of the
+	// time when they were computed, and none is taken over from an earlier job.
+	Remote        *RemoteModel `protobuf:"bytes,7,opt,name=remote,proto3" json:"remote,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -111,6 +114,138 @@ func (x *Model) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Model) GetRemote() *RemoteModel {
+	if x != nil {
+		return x.Remote
+	}
+	return nil
+}
+
+// A model that is queried over the Open Inference Protocol.
+type RemoteModel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `grpc://HOST:PORT`, or `grpcs://HOST:PORT` with TLS.
+	Endpoint string `protobuf:"bytes,1,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// The model's name there.
+	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
+	// Its version there; empty for what the server takes.
+	Version       string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoteModel) Reset() {
+	*x = RemoteModel{}
+	mi := &file_assay_v1_models_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoteModel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoteModel) ProtoMessage() {}
+
+func (x *RemoteModel) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_v1_models_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoteModel.ProtoReflect.Descriptor instead.
+func (*RemoteModel) Descriptor() ([]byte, []int) {
+	return file_assay_v1_models_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RemoteModel) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *RemoteModel) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *RemoteModel) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+type RegisterModelRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	DisplayName string                 `protobuf:"bytes,1,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	Remote      *RemoteModel           `protobuf:"bytes,2,opt,name=remote,proto3" json:"remote,omitempty"`
+	// Completes what the endpoint says; YAML, may be empty.
+	Signature     string `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegisterModelRequest) Reset() {
+	*x = RegisterModelRequest{}
+	mi := &file_assay_v1_models_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegisterModelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegisterModelRequest) ProtoMessage() {}
+
+func (x *RegisterModelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_assay_v1_models_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegisterModelRequest.ProtoReflect.Descriptor instead.
+func (*RegisterModelRequest) Descriptor() ([]byte, []int) {
+	return file_assay_v1_models_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *RegisterModelRequest) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *RegisterModelRequest) GetRemote() *RemoteModel {
+	if x != nil {
+		return x.Remote
+	}
+	return nil
+}
+
+func (x *RegisterModelRequest) GetSignature() string {
+	if x != nil {
+		return x.Signature
+	}
+	return ""
+}
+
 type UploadModelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -124,7 +259,7 @@ type UploadModelRequest struct {
 
 func (x *UploadModelRequest) Reset() {
 	*x = UploadModelRequest{}
-	mi := &file_assay_v1_models_proto_msgTypes[1]
+	mi := &file_assay_v1_models_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -136,7 +271,7 @@ func (x *UploadModelRequest) String() string {
 func (*UploadModelRequest) ProtoMessage() {}
 
 func (x *UploadModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_models_proto_msgTypes[1]
+	mi := &file_assay_v1_models_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -149,7 +284,7 @@ func (x *UploadModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadModelRequest.ProtoReflect.Descriptor instead.
 func (*UploadModelRequest) Descriptor() ([]byte, []int) {
-	return file_assay_v1_models_proto_rawDescGZIP(), []int{1}
+	return file_assay_v1_models_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *UploadModelRequest) GetMessage() isUploadModelRequest_Message {
@@ -212,7 +347,7 @@ type UploadModelHeader struct {
 
 func (x *UploadModelHeader) Reset() {
 	*x = UploadModelHeader{}
-	mi := &file_assay_v1_models_proto_msgTypes[2]
+	mi := &file_assay_v1_models_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -224,7 +359,7 @@ func (x *UploadModelHeader) String() string {
 func (*UploadModelHeader) ProtoMessage() {}
 
 func (x *UploadModelHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_models_proto_msgTypes[2]
+	mi := &file_assay_v1_models_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -237,7 +372,7 @@ func (x *UploadModelHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadModelHeader.ProtoReflect.Descriptor instead.
 func (*UploadModelHeader) Descriptor() ([]byte, []int) {
-	return file_assay_v1_models_proto_rawDescGZIP(), []int{2}
+	return file_assay_v1_models_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *UploadModelHeader) GetSizeBytes() uint64 {
@@ -286,7 +421,7 @@ type GetUploadRequest struct {
 
 func (x *GetUploadRequest) Reset() {
 	*x = GetUploadRequest{}
-	mi := &file_assay_v1_models_proto_msgTypes[3]
+	mi := &file_assay_v1_models_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -298,7 +433,7 @@ func (x *GetUploadRequest) String() string {
 func (*GetUploadRequest) ProtoMessage() {}
 
 func (x *GetUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_models_proto_msgTypes[3]
+	mi := &file_assay_v1_models_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -311,7 +446,7 @@ func (x *GetUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUploadRequest.ProtoReflect.Descriptor instead.
 func (*GetUploadRequest) Descriptor() ([]byte, []int) {
-	return file_assay_v1_models_proto_rawDescGZIP(), []int{3}
+	return file_assay_v1_models_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetUploadRequest) GetSha256() string {
@@ -338,7 +473,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_assay_v1_models_proto_msgTypes[4]
+	mi := &file_assay_v1_models_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -350,7 +485,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_models_proto_msgTypes[4]
+	mi := &file_assay_v1_models_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -363,7 +498,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_assay_v1_models_proto_rawDescGZIP(), []int{4}
+	return file_assay_v1_models_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Upload) GetCommittedBytes() uint64 {
@@ -384,7 +519,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_assay_v1_models_proto_msgTypes[5]
+	mi := &file_assay_v1_models_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -396,7 +531,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_models_proto_msgTypes[5]
+	mi := &file_assay_v1_models_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -409,7 +544,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_assay_v1_models_proto_rawDescGZIP(), []int{5}
+	return file_assay_v1_models_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Chunk) GetOffset() uint64 {
@@ -435,7 +570,7 @@ type GetModelRequest struct {
 
 func (x *GetModelRequest) Reset() {
 	*x = GetModelRequest{}
-	mi := &file_assay_v1_models_proto_msgTypes[6]
+	mi := &file_assay_v1_models_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -447,7 +582,7 @@ func (x *GetModelRequest) String() string {
 func (*GetModelRequest) ProtoMessage() {}
 
 func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_models_proto_msgTypes[6]
+	mi := &file_assay_v1_models_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -460,7 +595,7 @@ func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelRequest.ProtoReflect.Descriptor instead.
 func (*GetModelRequest) Descriptor() ([]byte, []int) {
-	return file_assay_v1_models_proto_rawDescGZIP(), []int{6}
+	return file_assay_v1_models_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetModelRequest) GetName() string {
@@ -481,7 +616,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_assay_v1_models_proto_msgTypes[7]
+	mi := &file_assay_v1_models_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -493,7 +628,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_models_proto_msgTypes[7]
+	mi := &file_assay_v1_models_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -506,7 +641,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_assay_v1_models_proto_rawDescGZIP(), []int{7}
+	return file_assay_v1_models_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListModelsRequest) GetPageSize() int32 {
@@ -533,7 +668,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_assay_v1_models_proto_msgTypes[8]
+	mi := &file_assay_v1_models_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -545,7 +680,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_models_proto_msgTypes[8]
+	mi := &file_assay_v1_models_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -558,7 +693,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_assay_v1_models_proto_rawDescGZIP(), []int{8}
+	return file_assay_v1_models_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -584,7 +719,7 @@ type DeleteModelRequest struct {
 
 func (x *DeleteModelRequest) Reset() {
 	*x = DeleteModelRequest{}
-	mi := &file_assay_v1_models_proto_msgTypes[9]
+	mi := &file_assay_v1_models_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -596,7 +731,7 @@ func (x *DeleteModelRequest) String() string {
 func (*DeleteModelRequest) ProtoMessage() {}
 
 func (x *DeleteModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_models_proto_msgTypes[9]
+	mi := &file_assay_v1_models_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -609,7 +744,7 @@ func (x *DeleteModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteModelRequest.ProtoReflect.Descriptor instead.
 func (*DeleteModelRequest) Descriptor() ([]byte, []int) {
-	return file_assay_v1_models_proto_rawDescGZIP(), []int{9}
+	return file_assay_v1_models_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DeleteModelRequest) GetName() string {
@@ -628,7 +763,7 @@ type InspectModelRequest struct {
 
 func (x *InspectModelRequest) Reset() {
 	*x = InspectModelRequest{}
-	mi := &file_assay_v1_models_proto_msgTypes[10]
+	mi := &file_assay_v1_models_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +775,7 @@ func (x *InspectModelRequest) String() string {
 func (*InspectModelRequest) ProtoMessage() {}
 
 func (x *InspectModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_models_proto_msgTypes[10]
+	mi := &file_assay_v1_models_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +788,7 @@ func (x *InspectModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectModelRequest.ProtoReflect.Descriptor instead.
 func (*InspectModelRequest) Descriptor() ([]byte, []int) {
-	return file_assay_v1_models_proto_rawDescGZIP(), []int{10}
+	return file_assay_v1_models_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *InspectModelRequest) GetName() string {
@@ -689,7 +824,7 @@ type InspectModelResponse struct {
 
 func (x *InspectModelResponse) Reset() {
 	*x = InspectModelResponse{}
-	mi := &file_assay_v1_models_proto_msgTypes[11]
+	mi := &file_assay_v1_models_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +836,7 @@ func (x *InspectModelResponse) String() string {
 func (*InspectModelResponse) ProtoMessage() {}
 
 func (x *InspectModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_models_proto_msgTypes[11]
+	mi := &file_assay_v1_models_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +849,7 @@ func (x *InspectModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectModelResponse.ProtoReflect.Descriptor instead.
 func (*InspectModelResponse) Descriptor() ([]byte, []int) {
-	return file_assay_v1_models_proto_rawDescGZIP(), []int{11}
+	return file_assay_v1_models_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *InspectModelResponse) GetModel() *Model {
@@ -814,7 +949,7 @@ type TensorFact struct {
 
 func (x *TensorFact) Reset() {
 	*x = TensorFact{}
-	mi := &file_assay_v1_models_proto_msgTypes[12]
+	mi := &file_assay_v1_models_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +961,7 @@ func (x *TensorFact) String() string {
 func (*TensorFact) ProtoMessage() {}
 
 func (x *TensorFact) ProtoReflect() protoreflect.Message {
-	mi := &file_assay_v1_models_proto_msgTypes[12]
+	mi := &file_assay_v1_models_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +974,7 @@ func (x *TensorFact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TensorFact.ProtoReflect.Descriptor instead.
 func (*TensorFact) Descriptor() ([]byte, []int) {
-	return file_assay_v1_models_proto_rawDescGZIP(), []int{12}
+	return file_assay_v1_models_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TensorFact) GetName() string {
@@ -867,7 +1002,7 @@ var File_assay_v1_models_proto protoreflect.FileDescriptor
 
 const file_assay_v1_models_proto_rawDesc = "" +
 	"\n" +
-	"\x15assay/v1/models.proto\x12\bassay.v1\x1a\x14assay/v1/types.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd0\x01\n" +
+	"\x15assay/v1/models.proto\x12\bassay.v1\x1a\x14assay/v1/types.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xff\x01\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x16\n" +
@@ -876,7 +1011,16 @@ const file_assay_v1_models_proto_rawDesc = "" +
 	"size_bytes\x18\x04 \x01(\x04R\tsizeBytes\x12\x1c\n" +
 	"\tsignature\x18\x05 \x01(\tR\tsignature\x12;\n" +
 	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\x7f\n" +
+	"createTime\x12-\n" +
+	"\x06remote\x18\a \x01(\v2\x15.assay.v1.RemoteModelR\x06remote\"Y\n" +
+	"\vRemoteModel\x12\x1a\n" +
+	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12\x14\n" +
+	"\x05model\x18\x02 \x01(\tR\x05model\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\"\x86\x01\n" +
+	"\x14RegisterModelRequest\x12!\n" +
+	"\fdisplay_name\x18\x01 \x01(\tR\vdisplayName\x12-\n" +
+	"\x06remote\x18\x02 \x01(\v2\x15.assay.v1.RemoteModelR\x06remote\x12\x1c\n" +
+	"\tsignature\x18\x03 \x01(\tR\tsignature\"\x7f\n" +
 	"\x12UploadModelRequest\x125\n" +
 	"\x06header\x18\x01 \x01(\v2\x1b.assay.v1.UploadModelHeaderH\x00R\x06header\x12'\n" +
 	"\x05chunk\x18\x02 \x01(\v2\x0f.assay.v1.ChunkH\x00R\x05chunkB\t\n" +
@@ -935,10 +1079,11 @@ const file_assay_v1_models_proto_rawDesc = "" +
 	"TensorFact\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
 	"\tdata_type\x18\x02 \x01(\x0e2\x12.assay.v1.DataTypeR\bdataType\x12\x14\n" +
-	"\x05shape\x18\x03 \x03(\tR\x05shape2\x9e\x03\n" +
+	"\x05shape\x18\x03 \x03(\tR\x05shape2\xe0\x03\n" +
 	"\fModelService\x12>\n" +
 	"\vUploadModel\x12\x1c.assay.v1.UploadModelRequest\x1a\x0f.assay.v1.Model(\x01\x129\n" +
-	"\tGetUpload\x12\x1a.assay.v1.GetUploadRequest\x1a\x10.assay.v1.Upload\x126\n" +
+	"\tGetUpload\x12\x1a.assay.v1.GetUploadRequest\x1a\x10.assay.v1.Upload\x12@\n" +
+	"\rRegisterModel\x12\x1e.assay.v1.RegisterModelRequest\x1a\x0f.assay.v1.Model\x126\n" +
 	"\bGetModel\x12\x19.assay.v1.GetModelRequest\x1a\x0f.assay.v1.Model\x12G\n" +
 	"\n" +
 	"ListModels\x12\x1b.assay.v1.ListModelsRequest\x1a\x1c.assay.v1.ListModelsResponse\x12C\n" +
@@ -957,57 +1102,63 @@ func file_assay_v1_models_proto_rawDescGZIP() []byte {
 	return file_assay_v1_models_proto_rawDescData
 }
 
-var file_assay_v1_models_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_assay_v1_models_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_assay_v1_models_proto_goTypes = []any{
 	(*Model)(nil),                 // 0: assay.v1.Model
-	(*UploadModelRequest)(nil),    // 1: assay.v1.UploadModelRequest
-	(*UploadModelHeader)(nil),     // 2: assay.v1.UploadModelHeader
-	(*GetUploadRequest)(nil),      // 3: assay.v1.GetUploadRequest
-	(*Upload)(nil),                // 4: assay.v1.Upload
-	(*Chunk)(nil),                 // 5: assay.v1.Chunk
-	(*GetModelRequest)(nil),       // 6: assay.v1.GetModelRequest
-	(*ListModelsRequest)(nil),     // 7: assay.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),    // 8: assay.v1.ListModelsResponse
-	(*DeleteModelRequest)(nil),    // 9: assay.v1.DeleteModelRequest
-	(*InspectModelRequest)(nil),   // 10: assay.v1.InspectModelRequest
-	(*InspectModelResponse)(nil),  // 11: assay.v1.InspectModelResponse
-	(*TensorFact)(nil),            // 12: assay.v1.TensorFact
-	nil,                           // 13: assay.v1.InspectModelResponse.OperatorsEntry
-	nil,                           // 14: assay.v1.InspectModelResponse.OpsetsEntry
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(Access)(0),                   // 16: assay.v1.Access
-	(DataType)(0),                 // 17: assay.v1.DataType
-	(*emptypb.Empty)(nil),         // 18: google.protobuf.Empty
+	(*RemoteModel)(nil),           // 1: assay.v1.RemoteModel
+	(*RegisterModelRequest)(nil),  // 2: assay.v1.RegisterModelRequest
+	(*UploadModelRequest)(nil),    // 3: assay.v1.UploadModelRequest
+	(*UploadModelHeader)(nil),     // 4: assay.v1.UploadModelHeader
+	(*GetUploadRequest)(nil),      // 5: assay.v1.GetUploadRequest
+	(*Upload)(nil),                // 6: assay.v1.Upload
+	(*Chunk)(nil),                 // 7: assay.v1.Chunk
+	(*GetModelRequest)(nil),       // 8: assay.v1.GetModelRequest
+	(*ListModelsRequest)(nil),     // 9: assay.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),    // 10: assay.v1.ListModelsResponse
+	(*DeleteModelRequest)(nil),    // 11: assay.v1.DeleteModelRequest
+	(*InspectModelRequest)(nil),   // 12: assay.v1.InspectModelRequest
+	(*InspectModelResponse)(nil),  // 13: assay.v1.InspectModelResponse
+	(*TensorFact)(nil),            // 14: assay.v1.TensorFact
+	nil,                           // 15: assay.v1.InspectModelResponse.OperatorsEntry
+	nil,                           // 16: assay.v1.InspectModelResponse.OpsetsEntry
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(Access)(0),                   // 18: assay.v1.Access
+	(DataType)(0),                 // 19: assay.v1.DataType
+	(*emptypb.Empty)(nil),         // 20: google.protobuf.Empty
 }
 var file_assay_v1_models_proto_depIdxs = []int32{
-	15, // 0: assay.v1.Model.create_time:type_name -> google.protobuf.Timestamp
-	2,  // 1: assay.v1.UploadModelRequest.header:type_name -> assay.v1.UploadModelHeader
-	5,  // 2: assay.v1.UploadModelRequest.chunk:type_name -> assay.v1.Chunk
-	0,  // 3: assay.v1.ListModelsResponse.models:type_name -> assay.v1.Model
-	0,  // 4: assay.v1.InspectModelResponse.model:type_name -> assay.v1.Model
-	12, // 5: assay.v1.InspectModelResponse.inputs:type_name -> assay.v1.TensorFact
-	12, // 6: assay.v1.InspectModelResponse.outputs:type_name -> assay.v1.TensorFact
-	13, // 7: assay.v1.InspectModelResponse.operators:type_name -> assay.v1.InspectModelResponse.OperatorsEntry
-	14, // 8: assay.v1.InspectModelResponse.opsets:type_name -> assay.v1.InspectModelResponse.OpsetsEntry
-	16, // 9: assay.v1.InspectModelResponse.accesses:type_name -> assay.v1.Access
-	17, // 10: assay.v1.TensorFact.data_type:type_name -> assay.v1.DataType
-	1,  // 11: assay.v1.ModelService.UploadModel:input_type -> assay.v1.UploadModelRequest
-	3,  // 12: assay.v1.ModelService.GetUpload:input_type -> assay.v1.GetUploadRequest
-	6,  // 13: assay.v1.ModelService.GetModel:input_type -> assay.v1.GetModelRequest
-	7,  // 14: assay.v1.ModelService.ListModels:input_type -> assay.v1.ListModelsRequest
-	9,  // 15: assay.v1.ModelService.DeleteModel:input_type -> assay.v1.DeleteModelRequest
-	10, // 16: assay.v1.ModelService.InspectModel:input_type -> assay.v1.InspectModelRequest
-	0,  // 17: assay.v1.ModelService.UploadModel:output_type -> assay.v1.Model
-	4,  // 18: assay.v1.ModelService.GetUpload:output_type -> assay.v1.Upload
-	0,  // 19: assay.v1.ModelService.GetModel:output_type -> assay.v1.Model
-	8,  // 20: assay.v1.ModelService.ListModels:output_type -> assay.v1.ListModelsResponse
-	18, // 21: assay.v1.ModelService.DeleteModel:output_type -> google.protobuf.Empty
-	11, // 22: assay.v1.ModelService.InspectModel:output_type -> assay.v1.InspectModelResponse
-	17, // [17:23] is the sub-list for method output_type
-	11, // [11:17] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	17, // 0: assay.v1.Model.create_time:type_name -> google.protobuf.Timestamp
+	1,  // 1: assay.v1.Model.remote:type_name -> assay.v1.RemoteModel
+	1,  // 2: assay.v1.RegisterModelRequest.remote:type_name -> assay.v1.RemoteModel
+	4,  // 3: assay.v1.UploadModelRequest.header:type_name -> assay.v1.UploadModelHeader
+	7,  // 4: assay.v1.UploadModelRequest.chunk:type_name -> assay.v1.Chunk
+	0,  // 5: assay.v1.ListModelsResponse.models:type_name -> assay.v1.Model
+	0,  // 6: assay.v1.InspectModelResponse.model:type_name -> assay.v1.Model
+	14, // 7: assay.v1.InspectModelResponse.inputs:type_name -> assay.v1.TensorFact
+	14, // 8: assay.v1.InspectModelResponse.outputs:type_name -> assay.v1.TensorFact
+	15, // 9: assay.v1.InspectModelResponse.operators:type_name -> assay.v1.InspectModelResponse.OperatorsEntry
+	16, // 10: assay.v1.InspectModelResponse.opsets:type_name -> assay.v1.InspectModelResponse.OpsetsEntry
+	18, // 11: assay.v1.InspectModelResponse.accesses:type_name -> assay.v1.Access
+	19, // 12: assay.v1.TensorFact.data_type:type_name -> assay.v1.DataType
+	3,  // 13: assay.v1.ModelService.UploadModel:input_type -> assay.v1.UploadModelRequest
+	5,  // 14: assay.v1.ModelService.GetUpload:input_type -> assay.v1.GetUploadRequest
+	2,  // 15: assay.v1.ModelService.RegisterModel:input_type -> assay.v1.RegisterModelRequest
+	8,  // 16: assay.v1.ModelService.GetModel:input_type -> assay.v1.GetModelRequest
+	9,  // 17: assay.v1.ModelService.ListModels:input_type -> assay.v1.ListModelsRequest
+	11, // 18: assay.v1.ModelService.DeleteModel:input_type -> assay.v1.DeleteModelRequest
+	12, // 19: assay.v1.ModelService.InspectModel:input_type -> assay.v1.InspectModelRequest
+	0,  // 20: assay.v1.ModelService.UploadModel:output_type -> assay.v1.Model
+	6,  // 21: assay.v1.ModelService.GetUpload:output_type -> assay.v1.Upload
+	0,  // 22: assay.v1.ModelService.RegisterModel:output_type -> assay.v1.Model
+	0,  // 23: assay.v1.ModelService.GetModel:output_type -> assay.v1.Model
+	10, // 24: assay.v1.ModelService.ListModels:output_type -> assay.v1.ListModelsResponse
+	20, // 25: assay.v1.ModelService.DeleteModel:output_type -> google.protobuf.Empty
+	13, // 26: assay.v1.ModelService.InspectModel:output_type -> assay.v1.InspectModelResponse
+	20, // [20:27] is the sub-list for method output_type
+	13, // [13:20] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_assay_v1_models_proto_init() }
@@ -1016,7 +1167,7 @@ func file_assay_v1_models_proto_init() {
 		return
 	}
 	file_assay_v1_types_proto_init()
-	file_assay_v1_models_proto_msgTypes[1].OneofWrappers = []any{
+	file_assay_v1_models_proto_msgTypes[3].OneofWrappers = []any{
 		(*UploadModelRequest_Header)(nil),
 		(*UploadModelRequest_Chunk)(nil),
 	}
@@ -1026,7 +1177,7 @@ func file_assay_v1_models_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_assay_v1_models_proto_rawDesc), len(file_assay_v1_models_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

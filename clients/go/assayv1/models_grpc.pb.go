@@ -20,24 +20,29 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ModelService_UploadModel_FullMethodName  = "/assay.v1.ModelService/UploadModel"
-	ModelService_GetUpload_FullMethodName    = "/assay.v1.ModelService/GetUpload"
-	ModelService_GetModel_FullMethodName     = "/assay.v1.ModelService/GetModel"
-	ModelService_ListModels_FullMethodName   = "/assay.v1.ModelService/ListModels"
-	ModelService_DeleteModel_FullMethodName  = "/assay.v1.ModelService/DeleteModel"
-	ModelService_InspectModel_FullMethodName = "/assay.v1.ModelService/InspectModel"
+	ModelService_UploadModel_FullMethodName   = "/assay.v1.ModelService/UploadModel"
+	ModelService_GetUpload_FullMethodName     = "/assay.v1.ModelService/GetUpload"
+	ModelService_RegisterModel_FullMethodName = "/assay.v1.ModelService/RegisterModel"
+	ModelService_GetModel_FullMethodName      = "/assay.v1.ModelService/GetModel"
+	ModelService_ListModels_FullMethodName    = "/assay.v1.ModelService/ListModels"
+	ModelService_DeleteModel_FullMethodName   = "/assay.v1.ModelService/DeleteModel"
+	ModelService_InspectModel_FullMethodName  = "/assay.v1.ModelService/InspectModel"
 )
 
 // ModelServiceClient is the client API for ModelService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Models: immutable ONNX files with a signature, named by their content.
+// Models: immutable ONNX files with a signature, named by their content; and models that are served elsewhere.
 type ModelServiceClient interface {
 	// Uploads an ONNX file in chunks of at most 1 MiB. It is published as a whole or not at all.
 	UploadModel(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[UploadModelRequest, Model], error)
 	// How much is kept of a resumable upload that broke off.
 	GetUpload(ctx context.Context, in *GetUploadRequest, opts ...grpc.CallOption) (*Upload, error)
+	// Registers a model that a server of the Open Inference Protocol has. It is asked what it takes and gives, and one batch.
+	// The same description with the same signature is the same model. FAILED_PRECONDITION where the server's configuration
+	// does not allow the endpoint, UNAVAILABLE where the endpoint does not answer.
+	RegisterModel(ctx context.Context, in *RegisterModelRequest, opts ...grpc.CallOption) (*Model, error)
 	GetModel(ctx context.Context, in *GetModelRequest, opts ...grpc.CallOption) (*Model, error)
 	ListModels(ctx context.Context, in *ListModelsRequest, opts ...grpc.CallOption) (*ListModelsResponse, error)
 	DeleteModel(ctx context.Context, in *DeleteModelRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
@@ -70,6 +75,16 @@ func (c *modelServiceClient) GetUpload(ctx context.Context, in *GetUploadRequest
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Upload)
 	err := c.cc.Invoke(ctx, ModelService_GetUpload_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *modelServiceClient) RegisterModel(ctx context.Context, in *RegisterModelRequest, opts ...grpc.CallOption) (*Model, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Model)
+	err := c.cc.Invoke(ctx, ModelService_RegisterModel_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -120,12 +135,16 @@ func (c *modelServiceClient) InspectModel(ctx context.Context, in *InspectModelR
 // All implementations must embed UnimplementedModelServiceServer
 // for forward compatibility.
 //
-// Models: immutable ONNX files with a signature, named by their content.
+// Models: immutable ONNX files with a signature, named by their content; and models that are served elsewhere.
 type ModelServiceServer interface {
 	// Uploads an ONNX file in chunks of at most 1 MiB. It is published as a whole or not at all.
 	UploadModel(grpc.ClientStreamingServer[UploadModelRequest, Model]) error
 	// How much is kept of a resumable upload that broke off.
 	GetUpload(context.Context, *GetUploadRequest) (*Upload, error)
+	// Registers a model that a server of the Open Inference Protocol has. It is asked what it takes and gives, and one batch.
+	// The same description with the same signature is the same model. FAILED_PRECONDITION where the server's configuration
+	// does not allow the endpoint, UNAVAILABLE where the endpoint does not answer.
+	RegisterModel(context.Context, *RegisterModelRequest) (*Model, error)
 	GetModel(context.Context, *GetModelRequest) (*Model, error)
 	ListModels(context.Context, *ListModelsRequest) (*ListModelsResponse, error)
 	DeleteModel(context.Context, *DeleteModelRequest) (*emptypb.Empty, error)
@@ -146,6 +165,9 @@ func (UnimplementedModelServiceServer) UploadModel(grpc.ClientStreamingServer[Up
 }
 func (UnimplementedModelServiceServer) GetUpload(context.Context, *GetUploadRequest) (*Upload, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetUpload not implemented")
+}
+func (UnimplementedModelServiceServer) RegisterModel(context.Context, *RegisterModelRequest) (*Model, error) {
+	return nil, status.Error(codes.Unimplemented, "method RegisterModel not implemented")
 }
 func (UnimplementedModelServiceServer) GetModel(context.Context, *GetModelRequest) (*Model, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetModel not implemented")
@@ -201,6 +223,24 @@ func _ModelService_GetUpload_Handler(srv interface{}, ctx context.Context, dec f
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ModelServiceServer).GetUpload(ctx, req.(*GetUploadRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ModelService_RegisterModel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RegisterModelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ModelServiceServer).RegisterModel(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ModelService_RegisterModel_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ModelServiceServer).RegisterModel(ctx, req.(*RegisterModelRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -287,6 +327,10 @@ var ModelService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetUpload",
 			Handler:    _ModelService_GetUpload_Handler,
+		},
+		{
+			MethodName: "RegisterModel",
+			Handler:    _ModelService_RegisterModel_Handler,
 		},
 		{
 			MethodName: "GetModel",

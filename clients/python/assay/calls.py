@@ -70,6 +70,15 @@ def _nothing(_: Any) -> None:
     return None
 
 
+def register_model(url: str, signature: str, name: str) -> Call[Model]:
+    scheme, _, rest = url.partition("://")
+    authority, _, path = rest.partition("/")
+    model, _, version = path.rpartition("@") if "@" in path else (path, "", "")
+    remote = models_pb2.RemoteModel(endpoint=f"{scheme}://{authority}", model=model, version=version)
+    request = models_pb2.RegisterModelRequest(display_name=name or model, remote=remote, signature=signature)
+    return Call(lambda s: s.models.RegisterModel, request, Model.from_pb)
+
+
 def get_model(model: ModelLike) -> Call[Model]:
     request = models_pb2.GetModelRequest(name=name_of(model))
     return Call(lambda s: s.models.GetModel, request, Model.from_pb)

@@ -65,6 +65,14 @@ class Client(Transport):
         uploading = upload.ModelUpload.of(model, signature, name)
         return Model.from_pb(self.send(self.services.models.UploadModel, uploading.messages))
 
+    def register_model(self, url: str, signature: SignatureLike = "", *, name: str = "") -> Model:
+        """Registers a model that a server of the Open Inference Protocol has (KServe, Triton, MLServer, another assay).
+
+        `url` is `grpc://HOST:PORT/NAME[@VERSION]`, or `grpcs://` with TLS. The server's configuration says which
+        endpoints it may ask. `signature` completes what the endpoint says; `name` is for display.
+        """
+        return self.perform(calls.register_model(url, upload.read_signature(signature), name))
+
     def get_model(self, model: ModelLike) -> Model:
         """A model by name."""
         return self.perform(calls.get_model(model))

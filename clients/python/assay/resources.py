@@ -15,23 +15,27 @@ JobState = Literal["running", "succeeded", "cancelled", "failed"]
 
 @dataclass(frozen=True)
 class Model:
-    """An uploaded ONNX file with the signature under which it is judged."""
+    """An uploaded ONNX file, or a model elsewhere, with the signature under which it is judged."""
 
     name: str
     """`tenants/{tenant}/models/{id}`; the same file with the same signature has the same name."""
     display_name: str
     sha256: str
-    """Of the file, in hexadecimal."""
+    """Of the file, or of what its endpoint says of a model elsewhere, in hexadecimal."""
     size_bytes: int
     signature: str
     """The effective signature as YAML."""
     create_time: datetime | None
+    remote: str = ""
+    """Where a model elsewhere is: `grpc://HOST:PORT/NAME[@VERSION]`."""
 
     @classmethod
     def from_pb(cls, pb: models_pb2.Model) -> Model:
         """The model in a message."""
         created = to_datetime(pb.create_time)
-        return cls(pb.name, pb.display_name, pb.sha256, pb.size_bytes, pb.signature, created)
+        version = f"@{pb.remote.version}" if pb.remote.version else ""
+        remote = f"{pb.remote.endpoint}/{pb.remote.model}{version}" if pb.HasField("remote") else ""
+        return cls(pb.name, pb.display_name, pb.sha256, pb.size_bytes, pb.signature, created, remote)
 
 
 @dataclass(frozen=True)

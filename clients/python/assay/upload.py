@@ -72,7 +72,7 @@ class ModelUpload:
             size_bytes=size,
             sha256=digest.hexdigest(),
             display_name=name or (source.name if isinstance(source, Path) else ""),
-            signature=_signature(signature),
+            signature=read_signature(signature),
         )
         return cls(source, header)
 
@@ -131,7 +131,8 @@ def _open(source: bytes | Path) -> BinaryIO:
         raise InvalidRequest.of("model", f"{source}: {error.strerror}") from error
 
 
-def _signature(signature: SignatureLike) -> str:
+def read_signature(signature: SignatureLike) -> str:
+    """The YAML of a signature in any of its forms."""
     if isinstance(signature, str):
         return signature
     if isinstance(signature, Mapping):

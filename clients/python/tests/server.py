@@ -22,9 +22,12 @@ DIGITS = REPOSITORY / "tests/data/mnist_test.npz"
 class Server:
     """`assay serve` on a folder; the same port after a restart."""
 
-    def __init__(self, folder: Path, slots: int = 2) -> None:
+    def __init__(self, folder: Path, slots: int = 2, config: str = "") -> None:
         self._folder = folder
         self._slots = slots
+        self._config = folder / "assay.toml"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._config.write_text(config)
         self._port = 0
         self._lock = threading.Lock()
         self._stopped = False
@@ -38,6 +41,7 @@ class Server:
 
     def _start(self) -> None:
         arguments = ["serve", "--listen", f"127.0.0.1:{self._port}", "--engine", f"sqlite:{self._folder}"]
+        arguments += ["--config", str(self._config)]
         self._process = subprocess.Popen(
             [BINARY, *arguments, "--slots", str(self._slots)], stderr=subprocess.PIPE, text=True
         )

@@ -16,7 +16,7 @@ use super::audit::{Audit, Record, Shared};
 use super::certificates::Clients;
 use super::jwt::Jwt;
 use super::tokens::Tokens;
-use super::{Identity, Role, Settings, roles};
+use super::{Identity, Settings, roles};
 use crate::error::{Error, Result};
 
 type Secured = TlsConnectInfo<TcpConnectInfo>;
@@ -109,7 +109,7 @@ impl Gate {
             let Identity { name, role, .. } = identity;
             return Err(Error::Denied(format!("this needs the role {needed}; `{name}` has {role}")));
         }
-        let record = (needed > Role::Reader).then(|| Shared::new(record(Some(&identity))));
+        let record = roles::changes(method, needed).then(|| Shared::new(record(Some(&identity))));
         request.extensions_mut().insert(identity);
         Ok(record)
     }

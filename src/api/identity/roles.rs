@@ -24,6 +24,11 @@ const READER: &[&str] = &[
     "assay.v1.SuiteService/GetSuite",
     "assay.v1.SuiteService/ListSuites",
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "inference.GRPCInferenceService/ModelMetadata",
+    "inference.GRPCInferenceService/ModelReady",
+    "inference.GRPCInferenceService/ServerLive",
+    "inference.GRPCInferenceService/ServerMetadata",
+    "inference.GRPCInferenceService/ServerReady",
 ];
 
 /// Methods that change something or have a model work.
@@ -33,9 +38,11 @@ const RUNNER: &[&str] = &[
     "assay.v1.JobService/DeleteJob",
     "assay.v1.JobService/ReplayCase",
     "assay.v1.ModelService/DeleteModel",
+    "assay.v1.ModelService/RegisterModel",
     "assay.v1.ModelService/UploadModel",
     "assay.v1.SuiteService/DeleteSuite",
     "assay.v1.SuiteService/UploadSuite",
+    "inference.GRPCInferenceService/ModelInfer",
 ];
 
 /// What methods that are not listed are called together, so that no log fills with made-up names.
@@ -47,6 +54,12 @@ pub(super) fn listed(method: &str) -> (&'static str, Option<Role>) {
     let groups = [(OPEN, None), (READER, Some(Role::Reader)), (RUNNER, Some(Role::Runner))];
     let all = groups.into_iter().flat_map(|(methods, role)| methods.iter().map(move |name| (*name, role)));
     all.into_iter().find(|(name, _)| *name == method).unwrap_or((OTHER, Some(Role::Admin)))
+}
+
+/// Whether a method that needs a role changes something, and is written down. An inference has a model work, and leaves
+/// nothing.
+pub(super) fn changes(method: &str, needed: Role) -> bool {
+    needed > Role::Reader && method != "inference.GRPCInferenceService/ModelInfer"
 }
 
 #[cfg(test)]
@@ -73,11 +86,15 @@ mod tests {
     #[test]
     fn names_tell_what_a_method_needs() {
         for method in crate::api::methods().unwrap() {
-            let Some((_, name)) = method.split_once("assay.v1.").and_then(|(_, rest)| rest.split_once('/')) else {
+            let (service, name) = method.split_once('/').unwrap();
+            if service == "grpc.health.v1.Health" {
                 assert_eq!(needed(&method), None);
                 continue;
+            }
+            let looks = match service {
+                "inference.GRPCInferenceService" => name != "ModelInfer",
+                _ => ["Get", "List", "Stream", "Read", "Inspect"].iter().any(|verb| name.starts_with(verb)),
             };
-            let looks = ["Get", "List", "Stream", "Read", "Inspect"].iter().any(|verb| name.starts_with(verb));
             assert_eq!(needed(&method), Some(if looks { Role::Reader } else { Role::Runner }), "{method}");
         }
     }

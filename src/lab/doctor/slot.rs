@@ -35,7 +35,7 @@ async fn ask(onnx: &[u8], signature: &str) -> Result<Vec<Standing>, String> {
         require: Vec::new(),
         groups: Err("the service puts it up".to_owned()),
     };
-    let inspected = slots.inspect(&model, signature, PATIENCE).await;
+    let inspected = slots.inspect(&model, None, signature, PATIENCE).await;
     inspected.map(|(_, slot)| slot.walls().to_vec()).map_err(|e| e.to_string())
 }
 

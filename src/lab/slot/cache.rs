@@ -4,11 +4,14 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::Work;
+use super::pipe::Pipe;
 use crate::engine::{Differentiated, Graph, Layer, Model, Wish};
 use crate::error::{Error, Result};
 use crate::lab::records::Inspection;
+use crate::lab::remote::Description;
 use crate::lab::suite_file;
 use crate::suite::{self, Chunk, Evidence, Subject, Survey};
+use crate::tensor::{Tensor, Tensors};
 
 /// Values by what they were made from: the last few.
 struct Kept<K, V> {
@@ -76,31 +79,64 @@ impl Loaded {
     }
 }
 
-/// The model at hand.
-#[derive(Default)]
-pub(super) struct Cache(Option<Loaded>);
+/// The models at hand.
+pub(super) struct Cache {
+    /// As checks see it.
+    loaded: Option<Loaded>,
+    /// As the file has it, by path and signature.
+    bare: Kept<(PathBuf, String), Model>,
+    /// The way to models elsewhere.
+    pipe: Pipe,
+}
 
 impl Cache {
+    pub(super) fn new(pipe: Pipe) -> Self {
+        Self { loaded: None, bare: Kept::new(1), pipe }
+    }
+
     /// Loads a model and says what it is.
-    pub(super) fn inspect(&mut self, path: PathBuf, signature: &str) -> Result<Inspection> {
-        let graph = Graph::read(&bytes(&path)?)?;
-        let model = Model::of(&graph, signature)?;
+    pub(super) fn inspect(&mut self, path: PathBuf, remote: bool, signature: &str) -> Result<Inspection> {
+        let (graph, model) = self.load(&path, remote, signature)?;
         let inspection = Inspection::new(&graph, &model)?;
-        self.0 = Some(Loaded::new(path, model.signature().to_yaml()?, model));
+        self.loaded = Some(Loaded::new(path, model.signature().to_yaml()?, model));
         Ok(inspection)
+    }
+
+    fn load(&self, path: &Path, remote: bool, signature: &str) -> Result<(Graph, Model)> {
+        let bytes = bytes(path)?;
+        if remote {
+            let graph = Description::read(&bytes)?.graph()?;
+            let model = Model::elsewhere(&graph, signature, Box::new(self.pipe.clone()))?;
+            return Ok((graph, model));
+        }
+        let graph = Graph::read(&bytes)?;
+        let model = Model::of(&graph, signature)?;
+        Ok((graph, model))
+    }
+
+    /// All outputs of the file's own graph for a batch, in which axis 0 is that of the samples if the graph has one.
+    pub(super) fn infer(&mut self, path: PathBuf, signature: String, inputs: &Tensors) -> Result<Tensors> {
+        let load = |(path, signature): &(PathBuf, String)| Model::bare(&Graph::read(&bytes(path)?)?, signature);
+        let model = self.bare.of((path, signature), load)?;
+        if model.has_sample_axis() {
+            return model.predict(inputs);
+        }
+        let row = inputs.iter().map(|(name, tensor)| Ok((name.clone(), Tensor::stack(&[tensor])?)));
+        let outputs = model.predict(&row.collect::<Result<_>>()?)?;
+        Ok(outputs.into_iter().map(|(name, tensor)| (name, tensor.row(0))).collect())
     }
 
     /// Carries out an order.
     pub(super) fn run(&mut self, work: &Work) -> Result<Evidence> {
         let same = |known: &Loaded| known.path == work.model && known.signature == work.signature;
-        let loaded = match self.0.take().filter(same) {
+        let loaded = match self.loaded.take().filter(same) {
             Some(known) => known,
             None => {
-                let model = Model::load(&bytes(&work.model)?, &work.signature)?;
+                let (_, model) = self.load(&work.model, work.remote, &work.signature)?;
                 Loaded::new(work.model.clone(), work.signature.clone(), model)
             }
         };
-        let Loaded { model, gradients, randomised, chunk, background, survey, .. } = self.0.insert(loaded);
+        let Loaded { model, gradients, randomised, chunk, background, survey, .. } = self.loaded.insert(loaded);
         let check = work.check.read()?;
         let graph = || Graph::read(&bytes(&work.model)?);
         let chunk = chunk.of((work.suite.clone(), work.cases.clone()), |(suite, cases)| {
@@ -114,7 +150,11 @@ impl Cache {
         if check.wants_randomised() {
             let key = (work.seed, check.wants_gradient().then(|| check.layer()));
             let pair = randomised.of(key, |(seed, gradient)| {
-                // What shuffled weights make of a model need not run; then nothing is said of it.
+                // What shuffled weights make of a model need not run; then nothing is said of it. A model elsewhere
+                // shows no weights.
+                if work.remote {
+                    return Ok(None);
+                }
                 Ok(shuffled(&graph()?.randomised(*seed), work, gradient.as_ref()).ok())
             })?;
             subject.randomised = pair.as_ref().map(|(model, gradient)| (model, gradient.as_ref()));

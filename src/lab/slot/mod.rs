@@ -5,6 +5,7 @@ mod cage;
 mod child;
 mod death;
 mod group;
+mod pipe;
 mod process;
 mod room;
 
@@ -19,9 +20,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Question;
 use crate::error::Error;
 use crate::lab::records::{CheckSpec, Inspection};
 use crate::suite::Evidence;
+use crate::tensor::{Tensor, Tensors};
 
 /// Longest frame, so that a torn length cannot ask for all of the memory.
 const FRAME_MAX: usize = 1 << 30;
@@ -32,17 +35,21 @@ pub(super) enum Ask {
     /// To shut itself in, which comes first.
     Enter(Cage),
     /// What a model is. The file is read, completed by the caller's signature, and run once.
-    Inspect { model: PathBuf, signature: String },
+    Inspect { model: PathBuf, remote: bool, signature: String },
     /// One check on a few cases.
     Run(Box<Work>),
+    /// The outputs of a graph alone, without the signature's preprocessing.
+    Infer { model: PathBuf, signature: String, inputs: Tensors },
+    /// What the slot has asked of a model elsewhere in the middle of an order.
+    Answer(Result<Tensor, Error>),
 }
 
 impl Ask {
     /// The files that it names.
     fn files(&mut self) -> Vec<&mut PathBuf> {
         match self {
-            Self::Enter(_) => Vec::new(),
-            Self::Inspect { model, .. } => vec![model],
+            Self::Enter(_) | Self::Answer(_) => Vec::new(),
+            Self::Inspect { model, .. } | Self::Infer { model, .. } => vec![model],
             Self::Run(work) => {
                 let Work { model, suite, background, .. } = &mut **work;
                 [model, suite].into_iter().chain(background.as_mut().map(|(file, _)| file)).collect()
@@ -55,6 +62,8 @@ impl Ask {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Work {
     pub(super) model: PathBuf,
+    /// Whether the file describes a model elsewhere, and is none itself.
+    pub(super) remote: bool,
     /// The effective signature.
     pub(super) signature: String,
     pub(super) suite: PathBuf,
@@ -75,5 +84,8 @@ pub(super) enum Tell {
     Entered(Vec<Standing>),
     Inspected(Box<Inspection>),
     Evidence(Evidence),
+    Outputs(Tensors),
+    /// No answer yet: a question for a model elsewhere comes before it.
+    Ask(Question),
     Failed(Error),
 }

@@ -13,6 +13,7 @@ use super::room::Room;
 use super::{Ask, Cage, Death, FRAME_MAX, Standing, Tell, Wall};
 use crate::error::{Error, Result};
 use crate::lab::records::Inspection;
+use crate::lab::remote::Remote;
 
 /// How long a slot may take to start and shut itself in. It takes milliseconds on a machine at rest.
 const ENTER_TIME: Duration = Duration::from_secs(60);
@@ -56,7 +57,7 @@ impl Slots {
         let cage = Cage { folder: room.path().to_owned(), memory, require: self.require.clone() };
         let (group, owner, walls) = (group.ok(), None, Vec::new());
         let mut slot = Slot { child, input, output, room, group, memory, born, owner, walls };
-        slot.walls = match slot.ask(Ask::Enter(cage), ENTER_TIME).await? {
+        slot.walls = match slot.ask(Ask::Enter(cage), ENTER_TIME, None).await? {
             Ok(Tell::Entered(walls)) => walls.into_iter().chain([cgroup]).collect(),
             Ok(Tell::Failed(e)) => return Err(e),
             Ok(_) => return Err(failed(&"it answered something else")),
@@ -66,16 +67,18 @@ impl Slots {
     }
 
     /// What a model is, from a slot of its own that has `time` for it, which then has the model at hand. A model that ends
-    /// its slot is an error of `model`.
+    /// its slot is an error of `model`. With `remote` the file describes a model elsewhere.
     pub(in crate::lab) async fn inspect(
         &self,
         model: &Path,
+        remote: Option<&Remote>,
         signature: &str,
         time: Duration,
     ) -> Result<(Inspection, Slot)> {
-        let ask = Ask::Inspect { model: model.to_owned(), signature: signature.to_owned() };
+        let (model, signature) = (model.to_owned(), signature.to_owned());
+        let ask = Ask::Inspect { model, remote: remote.is_some(), signature };
         let mut slot = self.start().await?;
-        match slot.ask(ask, time).await? {
+        match slot.ask(ask, time, remote).await? {
             Ok(Tell::Inspected(inspection)) => Ok((Inspection { memory: slot.peak_memory(), ..*inspection }, slot)),
             Ok(Tell::Failed(e)) => Err(e),
             Ok(_) => Err(Error::internal("slot", "an inspection was asked for")),
@@ -112,18 +115,37 @@ impl Slot {
         self.owner.get_or_insert_with(|| owner.to_owned()) == owner && self.born.elapsed() < AGE_MAX
     }
 
-    /// One order and its answer. After a [`Death`] the slot is of no use any more.
-    pub(in crate::lab) async fn ask(&mut self, ask: Ask, limit: Duration) -> Result<Result<Tell, Death>> {
-        let ask = self.room.furnish(ask).await?;
-        Ok(match tokio::time::timeout(limit, self.exchange(&ask)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(e)) => Err(self.died(&e).await),
-            Err(_) => {
-                // It may hang anywhere; what it did so far is lost.
+    /// One order and its answer; what the slot asks of a model elsewhere meanwhile goes to `remote`. After a [`Death`] the
+    /// slot is of no use any more, nor after [`Error::Unavailable`], which is the remote's.
+    ///
+    /// `limit` is for the slot's own time: what a remote takes has limits of its own, a request's time and its tries.
+    pub(in crate::lab) async fn ask(
+        &mut self,
+        ask: Ask,
+        limit: Duration,
+        remote: Option<&Remote>,
+    ) -> Result<Result<Tell, Death>> {
+        let mut ask = self.room.furnish(ask).await?;
+        let mut left = limit;
+        loop {
+            let began = Instant::now();
+            let question = match tokio::time::timeout(left, self.exchange(&ask)).await {
+                Ok(Ok(Tell::Ask(question))) => question,
+                Ok(Ok(answer)) => return Ok(Ok(answer)),
+                Ok(Err(e)) => return Ok(Err(self.died(&e).await)),
+                Err(_) => {
+                    // It may hang anywhere; what it did so far is lost.
+                    let _ = self.child.kill().await;
+                    return Ok(Err(Death::late(limit)));
+                }
+            };
+            left = left.saturating_sub(began.elapsed());
+            let Some(remote) = remote else {
                 let _ = self.child.kill().await;
-                Err(Death::late(limit))
-            }
-        })
+                return Ok(Err(Death::garbled("its model is not elsewhere")));
+            };
+            ask = Ask::Answer(remote.answer(question).await?);
+        }
     }
 
     async fn exchange(&mut self, ask: &Ask) -> std::io::Result<Tell> {

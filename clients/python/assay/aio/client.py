@@ -62,6 +62,15 @@ class Client(Transport):
         uploading = await asyncio.to_thread(upload.ModelUpload.of, model, signature, name)
         return Model.from_pb(await self.send(self.services.models.UploadModel, uploading.messages))
 
+    async def register_model(self, url: str, signature: SignatureLike = "", *, name: str = "") -> Model:
+        """Registers a model that a server of the Open Inference Protocol has (KServe, Triton, MLServer, another assay).
+
+        `url` is `grpc://HOST:PORT/NAME[@VERSION]`, or `grpcs://` with TLS. The server's configuration says which
+        endpoints it may ask. `signature` completes what the endpoint says; `name` is for display.
+        """
+        yaml = await asyncio.to_thread(upload.read_signature, signature)
+        return await self.perform(calls.register_model(url, yaml, name))
+
     async def get_model(self, model: ModelLike) -> Model:
         """A model by name."""
         return await self.perform(calls.get_model(model))

@@ -27,7 +27,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x61ssay/v1/models.proto\x12\x08\x61ssay.v1\x1a\x14\x61ssay/v1/types.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\x11\n\tsignature\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\x12UploadModelRequest\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.assay.v1.UploadModelHeaderH\x00\x12 \n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x0f.assay.v1.ChunkH\x00\x42\t\n\x07message\"s\n\x11UploadModelHeader\x12\x12\n\nsize_bytes\x18\x01 \x01(\x04\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x11\n\tsignature\x18\x04 \x01(\t\x12\x11\n\tresumable\x18\x05 \x01(\x08\"6\n\x10GetUploadRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\"!\n\x06Upload\x12\x17\n\x0f\x63ommitted_bytes\x18\x01 \x01(\x04\"%\n\x05\x43hunk\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"N\n\x12ListModelsResponse\x12\x1f\n\x06models\x18\x01 \x03(\x0b\x32\x0f.assay.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x44\x65leteModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"#\n\x13InspectModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x9a\x04\n\x14InspectModelResponse\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.assay.v1.Model\x12$\n\x06inputs\x18\x02 \x03(\x0b\x32\x14.assay.v1.TensorFact\x12%\n\x07outputs\x18\x03 \x03(\x0b\x32\x14.assay.v1.TensorFact\x12@\n\toperators\x18\x04 \x03(\x0b\x32-.assay.v1.InspectModelResponse.OperatorsEntry\x12\x17\n\x0fparameter_count\x18\x05 \x01(\x04\x12:\n\x06opsets\x18\x06 \x03(\x0b\x32*.assay.v1.InspectModelResponse.OpsetsEntry\x12\"\n\x08\x61\x63\x63\x65sses\x18\x07 \x03(\x0e\x32\x10.assay.v1.Access\x12\x15\n\rcompute_batch\x18\x08 \x01(\r\x12\r\n\x05\x66lops\x18\t \x01(\x04\x12\x13\n\x0bno_gradient\x18\n \x01(\t\x12\x1e\n\x16nodes_without_gradient\x18\x0b \x03(\t\x12\x1e\n\x16straight_through_nodes\x18\x0c \x03(\t\x1a\x30\n\x0eOperatorsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a-\n\x0bOpsetsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"P\n\nTensorFact\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\tdata_type\x18\x02 \x01(\x0e\x32\x12.assay.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\t2\x9e\x03\n\x0cModelService\x12>\n\x0bUploadModel\x12\x1c.assay.v1.UploadModelRequest\x1a\x0f.assay.v1.Model(\x01\x12\x39\n\tGetUpload\x12\x1a.assay.v1.GetUploadRequest\x1a\x10.assay.v1.Upload\x12\x36\n\x08GetModel\x12\x19.assay.v1.GetModelRequest\x1a\x0f.assay.v1.Model\x12G\n\nListModels\x12\x1b.assay.v1.ListModelsRequest\x1a\x1c.assay.v1.ListModelsResponse\x12\x43\n\x0b\x44\x65leteModel\x12\x1c.assay.v1.DeleteModelRequest\x1a\x16.google.protobuf.Empty\x12M\n\x0cInspectModel\x12\x1d.assay.v1.InspectModelRequest\x1a\x1e.assay.v1.InspectModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x61ssay/v1/models.proto\x12\x08\x61ssay.v1\x1a\x14\x61ssay/v1/types.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\x11\n\tsignature\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x06remote\x18\x07 \x01(\x0b\x32\x15.assay.v1.RemoteModel\"?\n\x0bRemoteModel\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"f\n\x14RegisterModelRequest\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12%\n\x06remote\x18\x02 \x01(\x0b\x32\x15.assay.v1.RemoteModel\x12\x11\n\tsignature\x18\x03 \x01(\t\"p\n\x12UploadModelRequest\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.assay.v1.UploadModelHeaderH\x00\x12 \n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x0f.assay.v1.ChunkH\x00\x42\t\n\x07message\"s\n\x11UploadModelHeader\x12\x12\n\nsize_bytes\x18\x01 \x01(\x04\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x11\n\tsignature\x18\x04 \x01(\t\x12\x11\n\tresumable\x18\x05 \x01(\x08\"6\n\x10GetUploadRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\"!\n\x06Upload\x12\x17\n\x0f\x63ommitted_bytes\x18\x01 \x01(\x04\"%\n\x05\x43hunk\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"N\n\x12ListModelsResponse\x12\x1f\n\x06models\x18\x01 \x03(\x0b\x32\x0f.assay.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x44\x65leteModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"#\n\x13InspectModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x9a\x04\n\x14InspectModelResponse\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.assay.v1.Model\x12$\n\x06inputs\x18\x02 \x03(\x0b\x32\x14.assay.v1.TensorFact\x12%\n\x07outputs\x18\x03 \x03(\x0b\x32\x14.assay.v1.TensorFact\x12@\n\toperators\x18\x04 \x03(\x0b\x32-.assay.v1.InspectModelResponse.OperatorsEntry\x12\x17\n\x0fparameter_count\x18\x05 \x01(\x04\x12:\n\x06opsets\x18\x06 \x03(\x0b\x32*.assay.v1.InspectModelResponse.OpsetsEntry\x12\"\n\x08\x61\x63\x63\x65sses\x18\x07 \x03(\x0e\x32\x10.assay.v1.Access\x12\x15\n\rcompute_batch\x18\x08 \x01(\r\x12\r\n\x05\x66lops\x18\t \x01(\x04\x12\x13\n\x0bno_gradient\x18\n \x01(\t\x12\x1e\n\x16nodes_without_gradient\x18\x0b \x03(\t\x12\x1e\n\x16straight_through_nodes\x18\x0c \x03(\t\x1a\x30\n\x0eOperatorsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a-\n\x0bOpsetsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"P\n\nTensorFact\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\tdata_type\x18\x02 \x01(\x0e\x32\x12.assay.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\t2\xe0\x03\n\x0cModelService\x12>\n\x0bUploadModel\x12\x1c.assay.v1.UploadModelRequest\x1a\x0f.assay.v1.Model(\x01\x12\x39\n\tGetUpload\x12\x1a.assay.v1.GetUploadRequest\x1a\x10.assay.v1.Upload\x12@\n\rRegisterModel\x12\x1e.assay.v1.RegisterModelRequest\x1a\x0f.assay.v1.Model\x12\x36\n\x08GetModel\x12\x19.assay.v1.GetModelRequest\x1a\x0f.assay.v1.Model\x12G\n\nListModels\x12\x1b.assay.v1.ListModelsRequest\x1a\x1c.assay.v1.ListModelsResponse\x12\x43\n\x0b\x44\x65leteModel\x12\x1c.assay.v1.DeleteModelRequest\x1a\x16.google.protobuf.Empty\x12M\n\x0cInspectModel\x12\x1d.assay.v1.InspectModelRequest\x1a\x1e.assay.v1.InspectModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,35 +39,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSPECTMODELRESPONSE_OPSETSENTRY']._loaded_options = None
   _globals['_INSPECTMODELRESPONSE_OPSETSENTRY']._serialized_options = b'8\001'
   _globals['_MODEL']._serialized_start=120
-  _globals['_MODEL']._serialized_end=267
-  _globals['_UPLOADMODELREQUEST']._serialized_start=269
-  _globals['_UPLOADMODELREQUEST']._serialized_end=381
-  _globals['_UPLOADMODELHEADER']._serialized_start=383
-  _globals['_UPLOADMODELHEADER']._serialized_end=498
-  _globals['_GETUPLOADREQUEST']._serialized_start=500
-  _globals['_GETUPLOADREQUEST']._serialized_end=554
-  _globals['_UPLOAD']._serialized_start=556
-  _globals['_UPLOAD']._serialized_end=589
-  _globals['_CHUNK']._serialized_start=591
-  _globals['_CHUNK']._serialized_end=628
-  _globals['_GETMODELREQUEST']._serialized_start=630
-  _globals['_GETMODELREQUEST']._serialized_end=661
-  _globals['_LISTMODELSREQUEST']._serialized_start=663
-  _globals['_LISTMODELSREQUEST']._serialized_end=721
-  _globals['_LISTMODELSRESPONSE']._serialized_start=723
-  _globals['_LISTMODELSRESPONSE']._serialized_end=801
-  _globals['_DELETEMODELREQUEST']._serialized_start=803
-  _globals['_DELETEMODELREQUEST']._serialized_end=837
-  _globals['_INSPECTMODELREQUEST']._serialized_start=839
-  _globals['_INSPECTMODELREQUEST']._serialized_end=874
-  _globals['_INSPECTMODELRESPONSE']._serialized_start=877
-  _globals['_INSPECTMODELRESPONSE']._serialized_end=1415
-  _globals['_INSPECTMODELRESPONSE_OPERATORSENTRY']._serialized_start=1320
-  _globals['_INSPECTMODELRESPONSE_OPERATORSENTRY']._serialized_end=1368
-  _globals['_INSPECTMODELRESPONSE_OPSETSENTRY']._serialized_start=1370
-  _globals['_INSPECTMODELRESPONSE_OPSETSENTRY']._serialized_end=1415
-  _globals['_TENSORFACT']._serialized_start=1417
-  _globals['_TENSORFACT']._serialized_end=1497
-  _globals['_MODELSERVICE']._serialized_start=1500
-  _globals['_MODELSERVICE']._serialized_end=1914
+  _globals['_MODEL']._serialized_end=306
+  _globals['_REMOTEMODEL']._serialized_start=308
+  _globals['_REMOTEMODEL']._serialized_end=371
+  _globals['_REGISTERMODELREQUEST']._serialized_start=373
+  _globals['_REGISTERMODELREQUEST']._serialized_end=475
+  _globals['_UPLOADMODELREQUEST']._serialized_start=477
+  _globals['_UPLOADMODELREQUEST']._serialized_end=589
+  _globals['_UPLOADMODELHEADER']._serialized_start=591
+  _globals['_UPLOADMODELHEADER']._serialized_end=706
+  _globals['_GETUPLOADREQUEST']._serialized_start=708
+  _globals['_GETUPLOADREQUEST']._serialized_end=762
+  _globals['_UPLOAD']._serialized_start=764
+  _globals['_UPLOAD']._serialized_end=797
+  _globals['_CHUNK']._serialized_start=799
+  _globals['_CHUNK']._serialized_end=836
+  _globals['_GETMODELREQUEST']._serialized_start=838
+  _globals['_GETMODELREQUEST']._serialized_end=869
+  _globals['_LISTMODELSREQUEST']._serialized_start=871
+  _globals['_LISTMODELSREQUEST']._serialized_end=929
+  _globals['_LISTMODELSRESPONSE']._serialized_start=931
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1009
+  _globals['_DELETEMODELREQUEST']._serialized_start=1011
+  _globals['_DELETEMODELREQUEST']._serialized_end=1045
+  _globals['_INSPECTMODELREQUEST']._serialized_start=1047
+  _globals['_INSPECTMODELREQUEST']._serialized_end=1082
+  _globals['_INSPECTMODELRESPONSE']._serialized_start=1085
+  _globals['_INSPECTMODELRESPONSE']._serialized_end=1623
+  _globals['_INSPECTMODELRESPONSE_OPERATORSENTRY']._serialized_start=1528
+  _globals['_INSPECTMODELRESPONSE_OPERATORSENTRY']._serialized_end=1576
+  _globals['_INSPECTMODELRESPONSE_OPSETSENTRY']._serialized_start=1578
+  _globals['_INSPECTMODELRESPONSE_OPSETSENTRY']._serialized_end=1623
+  _globals['_TENSORFACT']._serialized_start=1625
+  _globals['_TENSORFACT']._serialized_end=1705
+  _globals['_MODELSERVICE']._serialized_start=1708
+  _globals['_MODELSERVICE']._serialized_end=2188
 # @@protoc_insertion_point(module_scope)

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class ModelServiceStub(object):
-    """Models: immutable ONNX files with a signature, named by their content.
+    """Models: immutable ONNX files with a signature, named by their content; and models that are served elsewhere.
     """
 
     def __init__(self, channel):
@@ -45,6 +45,11 @@ class ModelServiceStub(object):
                 '/assay.v1.ModelService/GetUpload',
                 request_serializer=assay_dot_v1_dot_models__pb2.GetUploadRequest.SerializeToString,
                 response_deserializer=assay_dot_v1_dot_models__pb2.Upload.FromString,
+                _registered_method=True)
+        self.RegisterModel = channel.unary_unary(
+                '/assay.v1.ModelService/RegisterModel',
+                request_serializer=assay_dot_v1_dot_models__pb2.RegisterModelRequest.SerializeToString,
+                response_deserializer=assay_dot_v1_dot_models__pb2.Model.FromString,
                 _registered_method=True)
         self.GetModel = channel.unary_unary(
                 '/assay.v1.ModelService/GetModel',
@@ -69,7 +74,7 @@ class ModelServiceStub(object):
 
 
 class ModelServiceServicer(object):
-    """Models: immutable ONNX files with a signature, named by their content.
+    """Models: immutable ONNX files with a signature, named by their content; and models that are served elsewhere.
     """
 
     def UploadModel(self, request_iterator, context):
@@ -81,6 +86,15 @@ class ModelServiceServicer(object):
 
     def GetUpload(self, request, context):
         """How much is kept of a resumable upload that broke off.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RegisterModel(self, request, context):
+        """Registers a model that a server of the Open Inference Protocol has. It is asked what it takes and gives, and one batch.
+        The same description with the same signature is the same model. FAILED_PRECONDITION where the server's configuration
+        does not allow the endpoint, UNAVAILABLE where the endpoint does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,6 +138,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     request_deserializer=assay_dot_v1_dot_models__pb2.GetUploadRequest.FromString,
                     response_serializer=assay_dot_v1_dot_models__pb2.Upload.SerializeToString,
             ),
+            'RegisterModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterModel,
+                    request_deserializer=assay_dot_v1_dot_models__pb2.RegisterModelRequest.FromString,
+                    response_serializer=assay_dot_v1_dot_models__pb2.Model.SerializeToString,
+            ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
                     request_deserializer=assay_dot_v1_dot_models__pb2.GetModelRequest.FromString,
@@ -153,7 +172,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService(object):
-    """Models: immutable ONNX files with a signature, named by their content.
+    """Models: immutable ONNX files with a signature, named by their content; and models that are served elsewhere.
     """
 
     @staticmethod
@@ -200,6 +219,33 @@ class ModelService(object):
             '/assay.v1.ModelService/GetUpload',
             assay_dot_v1_dot_models__pb2.GetUploadRequest.SerializeToString,
             assay_dot_v1_dot_models__pb2.Upload.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RegisterModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/assay.v1.ModelService/RegisterModel',
+            assay_dot_v1_dot_models__pb2.RegisterModelRequest.SerializeToString,
+            assay_dot_v1_dot_models__pb2.Model.FromString,
             options,
             channel_credentials,
             insecure,
