@@ -16,22 +16,17 @@ use super::jobs::key_of;
 use super::meters::{CASE_DURATION, DUPLICATES, QUERIES, REDELIVERIES};
 use super::models::owner;
 use super::names;
+use super::order::{allowed, failed, ids, is_whole, work};
 use super::records::{ArtifactRecord, JobRecord, Line, ShardLine, State};
 use super::sealed::seal;
-use super::slot::{Ask, Death, Slot, Tell, Work};
+use super::slot::{Ask, Death, Slot, Tell};
 use super::turns::Turn;
 use crate::error::{Error, Result};
-use crate::suite::{Evidence, Shard, Verdict};
+use crate::suite::{Evidence, Shard};
 use crate::tensor::Tensor;
 
 /// How long an idle worker waits before it looks again by itself.
 const IDLE: Duration = Duration::from_secs(1);
-
-/// An estimate of time may be this much too low.
-const SLACK: f64 = 4.0;
-
-/// What an estimate adds to a shard's time, at most.
-const ESTIMATE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Workers of one process, each with a slot of its own.
 pub struct Pool {
@@ -312,15 +307,6 @@ impl Worker {
     }
 }
 
-/// How long a shard may take: what is always granted, and some times what its attacks were estimated at.
-#[allow(clippy::cast_precision_loss)]
-pub(super) fn allowed(lab: &Lab, job: &JobRecord, shard: &Shard) -> Duration {
-    let cases = (shard.cases.end - shard.cases.start) as f64;
-    let estimated = (cases * job.seconds_per_case * SLACK).clamp(0.0, ESTIMATE_MAX.as_secs_f64());
-    let granted = if cases > 1.0 { lab.limits().shard_time } else { lab.limits().case_time };
-    granted + Duration::from_secs_f64(estimated)
-}
-
 /// A span for a try of a shard, in the trace of its job.
 fn open(lease: &Lease, job: &JobRecord, shard: &Shard) -> Span {
     let Range { start, end } = shard.cases;
@@ -346,30 +332,6 @@ fn clock(job: &JobRecord, shard: &Shard, time: Duration) -> Result<()> {
     Ok(())
 }
 
-/// The order for a shard.
-pub(super) async fn work(lab: &Lab, job: &JobRecord, shard: &Shard, keep: bool) -> Result<Work> {
-    let blobs = &lab.engine().blobs;
-    let check = job.spec.checks[shard.check].read()?;
-    let wanted = check.takes_background();
-    let background = match &job.background {
-        Some((digest, rows)) if wanted => Some((blobs.local(digest).await?, *rows)),
-        _ => None,
-    };
-    Ok(Work {
-        survey: check.wants_survey().then_some(job.cases),
-        background,
-        model: blobs.local(&job.model).await?,
-        remote: job.remote.is_some(),
-        signature: job.signature.clone(),
-        suite: blobs.local(&job.suite).await?,
-        check: job.spec.checks[shard.check].clone(),
-        position: u32::try_from(shard.check).map_err(|e| Error::internal("check", e))?,
-        cases: shard.cases.clone(),
-        seed: job.spec.seed,
-        keep,
-    })
-}
-
 /// Extends the lease again and again; returns when it is lost, or when the job has ended, which another process may have done.
 async fn keep_up(lab: &Lab, lease: &Lease) -> Result<()> {
     let (time, queue) = (lab.limits().lease_time, &lab.engine().queue);
@@ -385,44 +347,4 @@ async fn keep_up(lab: &Lab, lease: &Lease) -> Result<()> {
             Err(error) => tracing::warn!(%error, job = lease.job, "a job could not be looked for"),
         }
     }
-}
-
-/// Whether an answer has one verdict of each case and point of its shard. A slot may have been taken over.
-fn is_whole(job: &JobRecord, shard: &Shard, evidence: &Evidence) -> Result<bool> {
-    let points = job.spec.checks[shard.check].read()?.len();
-    let told: BTreeSet<(u64, u32)> = evidence.verdicts.iter().map(|v| (v.index, v.point)).collect();
-    let cases = usize::try_from(shard.cases.end - shard.cases.start).map_err(|e| Error::internal("cases", e))?;
-    let of_it =
-        |v: &Verdict| v.check as usize == shard.check && shard.cases.contains(&v.index) && (v.point as usize) < points;
-    Ok(told.len() == cases * points && evidence.verdicts.len() == told.len() && evidence.verdicts.iter().all(of_it))
-}
-
-/// Ids of a shard's cases; positions stand in where the suite's file cannot be read.
-async fn ids(lab: &Lab, job: &JobRecord, shard: &Shard) -> Result<Vec<String>> {
-    let cases = shard.cases.clone();
-    let cases = match lab.engine().blobs.local(&job.suite).await {
-        Ok(path) => {
-            let read = tokio::task::spawn_blocking(move || super::suite_file::read(&path, cases)).await;
-            read.map_err(|e| Error::internal("reading the suite", e))?
-        }
-        lost => lost.map(|_| Vec::new()),
-    };
-    Ok(cases.map_or_else(
-        |_| shard.cases.clone().map(|i| format!("#{i}")).collect(),
-        |c| c.into_iter().map(|c| c.id).collect(),
-    ))
-}
-
-/// A failed verdict for every case and point.
-fn failed(job: &JobRecord, shard: &Shard, ids: &[String], reason: &str) -> Result<Evidence> {
-    let check = job.spec.checks[shard.check].read()?;
-    let position = u32::try_from(shard.check).map_err(|e| Error::internal("check", e))?;
-    let points = u32::try_from(check.len()).map_err(|e| Error::internal("points", e))?;
-    let verdict = |index: u64, case: &String, point: u32| Verdict {
-        reason: reason.to_owned(),
-        ..Verdict::blank(case, index, position, point)
-    };
-    let cases = shard.cases.clone().zip(ids);
-    let verdicts = cases.flat_map(|(index, id)| (0..points).map(move |p| verdict(index, id, p))).collect();
-    Ok(Evidence { verdicts, ..Evidence::default() })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Lab;
-use super::pool::{allowed, work};
+use super::order::{allowed, work};
 use super::records::{JobRecord, Line, encode};
 use super::results;
 use super::slot::{Ask, Tell};
