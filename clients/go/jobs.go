@@ -30,6 +30,8 @@ type JobRequest struct {
 	Baseline string
 	// Artifacts says whether probed inputs are kept, for ReadArtifact.
 	Artifacts bool
+	// Pool says whose workers do it, on a service that has several kinds; empty for the default one.
+	Pool string
 	// RequestID is a key of this request: the same key gives the same job. A fresh one if it is empty, so that the
 	// client's own retries make no second job.
 	RequestID string
@@ -46,6 +48,7 @@ func (r JobRequest) message() *assayv1.CreateJobRequest {
 		References: r.References,
 		Baseline:   r.Baseline,
 		Artifacts:  r.Artifacts,
+		Pool:       r.Pool,
 	}
 	id := r.RequestID
 	if id == "" {

@@ -62,6 +62,8 @@ class JobOptions(TypedDict, total=False):
     """Other suites by role, such as `background`."""
     baseline: JobLike
     """A finished job that gates compare with."""
+    pool: str
+    """Whose workers do it, on a service that has several kinds: those that were started with this `--pool`."""
     request_id: str
     """Key of this request: the same key gives the same job. Fresh by default, so that a retry makes no second job."""
 
@@ -133,6 +135,7 @@ def create_job(
         references=references,
         baseline=name_of(options.get("baseline", "")),
         artifacts=options.get("artifacts", False),
+        pool=options.get("pool", ""),
     )
     key = options.get("request_id") or str(uuid.uuid4())
     request = jobs_pb2.CreateJobRequest(spec=spec, request_id=key, validate_only=validate_only)

@@ -162,6 +162,9 @@ def test_errors_name_the_field(client: assay.Client, model: assay.Model, suite: 
         client.run(model, (x[:3], np.array([0, 10, 2])), ["clean"])
     assert [v.field for v in caught.value.violations] == ["suite.expected"] and "label 10" in str(caught.value)
     with pytest.raises(assay.InvalidRequest) as caught:
+        client.run(model, suite, ["clean"], pool="Big Memory")
+    assert [v.field for v in caught.value.violations] == ["pool"]
+    with pytest.raises(assay.InvalidRequest) as caught:
         client.upload_suite(x[:3], y[:3], ids=["a", "b", "a"])
     assert [v.field for v in caught.value.violations] == ["cases[2].id"]
     with pytest.raises(assay.InvalidRequest) as caught:
