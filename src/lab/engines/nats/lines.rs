@@ -18,6 +18,10 @@ use crate::lab::names::PoolName;
 /// How often lines are looked for of which nobody said anything.
 const LOOK: Duration = Duration::from_secs(10);
 
+/// How long a server may not yet have what another one has taken in, and how long it is waited for then.
+const FRESH: Duration = Duration::from_secs(2);
+const ARRIVAL: Duration = Duration::from_millis(100);
+
 /// How long a server may take to hand out shards.
 const FETCH: Duration = Duration::from_secs(3);
 
@@ -31,6 +35,8 @@ type Key = (String, String);
 #[derive(Clone)]
 struct Line {
     consumer: Consumer<pull::Config>,
+    /// When somebody said last that it has some.
+    woken: Instant,
     /// Until when nothing is expected of it.
     empty: Option<Instant>,
     /// Shards that waited behind those that were taken last.
@@ -83,7 +89,7 @@ impl Lines {
         };
         let make = || async { self.stream.create_consumer(config.clone()).await };
         let consumer = self.link.ask(&format!("making the consumer {name}"), make).await?;
-        self.known().entry(key).or_insert(Line { consumer, empty: None, waiting: 0 });
+        self.known().entry(key).or_insert(Line { consumer, woken: Instant::now(), empty: None, waiting: 0 });
         Ok(())
     }
 
@@ -94,14 +100,16 @@ impl Lines {
         }
         self.make(pool, tenant).await?;
         if let Some(line) = self.known().get_mut(&(pool.to_owned(), tenant.to_owned())) {
-            line.empty = None;
+            (line.woken, line.empty) = (Instant::now(), None);
         }
         Ok(())
     }
 
     /// Takes note that a tenant has shards again.
     pub(super) fn wake_all(&self, tenant: &str) {
-        self.known().iter_mut().filter(|((_, of), _)| of == tenant).for_each(|(_, line)| line.empty = None);
+        self.known().iter_mut().filter(|((_, of), _)| of == tenant).for_each(|(_, line)| {
+            (line.woken, line.empty) = (Instant::now(), None);
+        });
     }
 
     /// Tenants whose lines may have shards.
@@ -131,7 +139,8 @@ impl Lines {
             let line = self.known().get(&key).filter(|line| line.empty.is_none_or(|end| end <= now)).cloned();
             let Some(line) = line else { continue };
             let most = if line.waiting >= many { ahead } else { 1 };
-            let taken = match tokio::time::timeout(FETCH, batch(&line.consumer, most)).await {
+            let fresh = now.saturating_duration_since(line.woken) < FRESH;
+            let taken = match tokio::time::timeout(FETCH, batch(&line.consumer, most, fresh)).await {
                 Ok(Ok(taken)) => taken,
                 failed => {
                     // It may be gone; if it is not, it is found again.
@@ -144,7 +153,8 @@ impl Lines {
             if let Some(line) = self.known().get_mut(&key) {
                 line.waiting = taken.last().and_then(|m| m.info().ok()).map_or(0, |info| info.pending);
                 // Whoever adds shards, or gives some back, says so; a worker that dies does not.
-                line.empty = (taken.len() < most).then(|| now + self.silence / 3);
+                let pause = if fresh { ARRIVAL } else { self.silence / 3 };
+                line.empty = (taken.len() < most).then(|| Instant::now() + pause);
             }
             if !taken.is_empty() {
                 return Ok(taken);
@@ -154,10 +164,23 @@ impl Lines {
     }
 }
 
-/// What a consumer has now, at most so many.
-async fn batch(consumer: &Consumer<pull::Config>, most: usize) -> std::result::Result<Vec<Arc<Message>>, String> {
-    let mut messages = consumer.fetch().max_messages(most).messages().await.map_err(|e| e.to_string())?;
-    let mut taken = Vec::with_capacity(most);
+/// What a consumer has now, at most so many; where it has none and it is `fresh`, what comes in a moment.
+async fn batch(
+    consumer: &Consumer<pull::Config>,
+    most: usize,
+    fresh: bool,
+) -> std::result::Result<Vec<Arc<Message>>, String> {
+    let now = consumer.fetch().max_messages(most).messages().await.map_err(|e| e.to_string())?;
+    let taken = all(now).await?;
+    if !taken.is_empty() || !fresh {
+        return Ok(taken);
+    }
+    let soon = consumer.batch().max_messages(1).expires(ARRIVAL).messages().await.map_err(|e| e.to_string())?;
+    all(soon).await
+}
+
+async fn all(mut messages: pull::Batch) -> std::result::Result<Vec<Arc<Message>>, String> {
+    let mut taken = Vec::new();
     while let Some(message) = messages.next().await {
         taken.push(Arc::new(message.map_err(|e| e.to_string())?));
     }

@@ -121,20 +121,19 @@ impl Log for Results {
         let (headers, body) = self.message(job, key, body).await?;
         let publish = || async {
             let publish = self.link.jetstream.publish_with_headers(subject.clone(), headers.clone(), body.clone());
-            match publish.await?.await {
-                Ok(ack) => Ok(Some(ack.sequence)),
-                Err(e) if is_second(&e) => Ok(None),
-                Err(e) => Err(e),
-            }
+            let refused = match publish.await.map_err(|e| e.to_string())?.await {
+                Ok(ack) => return Ok(Appended::New(ack.sequence)),
+                Err(e) if is_second(&e) => e,
+                Err(e) => return Err(e.to_string()),
+            };
+            // A cluster also refuses while another line is on its way to the replicas, which may yet be lost.
+            let first = self.last(job, key).await.map_err(|e| e.to_string())?;
+            first.map(|found| Appended::Exists(found.sequence)).ok_or_else(|| refused.to_string())
         };
-        let Some(sequence) = self.link.ask("writing a line", publish).await? else {
-            let first = self.last(job, key).await?;
-            let lost = || Error::Unavailable("a line was there and is gone: its job was deleted".to_owned());
-            return Ok(Appended::Exists(first.ok_or_else(lost)?.sequence));
-        };
+        let appended = self.link.ask("writing a line", publish).await?;
         // Who does not hear it looks by itself after a while.
         let _ = self.link.client.publish(names::grown(job), Bytes::new()).await;
-        Ok(Appended::New(sequence))
+        Ok(appended)
     }
 
     async fn read(&self, job: &str, after: u64, limit: usize) -> Result<Vec<Entry>> {

@@ -1,5 +1,8 @@
 //! Records in a bucket of keys and values.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::kv;
@@ -11,8 +14,6 @@ use super::names::{key, key_of};
 use super::objects::{MARK, META};
 use crate::error::{Error, Result};
 use crate::lab::engines::{Expect, Meta, Record};
-
-use std::sync::Arc;
 
 /// Records that are read at once.
 const PAGE: usize = 256;
@@ -79,6 +80,29 @@ impl Records {
     }
 }
 
+impl Records {
+    /// Writes if there is no record.
+    async fn add(&self, key: &str, value: &[u8]) -> Result<Option<u64>> {
+        let mut after = 0;
+        for _ in 0..TRIES {
+            if let Some(revision) = self.write(key, value, Some(after)).await? {
+                return Ok(Some(revision));
+            }
+            match self.last(key).await? {
+                Some(mark) if is_mark(&mark.headers) => after = mark.sequence,
+                Some(_) => return Ok(None),
+                // A cluster also refuses while another record is on its way to the replicas, which may yet be lost.
+                None => tokio::time::sleep(PAUSE).await,
+            }
+        }
+        Err(Error::Unavailable("a record is being written by another server; retry".to_owned()))
+    }
+}
+
+/// How often a record that is on its way is looked for, and the pause in between.
+const TRIES: usize = 50;
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Bytes that subject and headers may take of a message.
 pub(super) const HEADERS: usize = 4096;
 
@@ -94,15 +118,7 @@ impl Meta for Records {
         match expect {
             Expect::Any => self.write(key, value, None).await,
             Expect::Revision(revision) => self.write(key, value, Some(revision)).await,
-            Expect::Absent => {
-                if let Some(revision) = self.write(key, value, Some(0)).await? {
-                    return Ok(Some(revision));
-                }
-                match self.last(key).await? {
-                    Some(mark) if is_mark(&mark.headers) => self.write(key, value, Some(mark.sequence)).await,
-                    _ => Ok(None),
-                }
-            }
+            Expect::Absent => self.add(key, value).await,
         }
     }
 
