@@ -3,6 +3,7 @@
 //! How often a message was delivered says nothing: an election or a lost connection delivers it anew. Only failures that workers
 //! report count, and these are records.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,10 @@ const IDLE: Duration = Duration::from_secs(5);
 /// Messages on their way to the queue at once.
 const FLIGHT: usize = 256;
 
+/// How long what is acknowledged may be there still, and how many of these places are remembered.
+const GONE: Duration = Duration::from_secs(2);
+const ACKED: usize = 64;
+
 /// What a message says; its subject has no room for any name.
 #[derive(Deserialize, Serialize)]
 struct Body {
@@ -49,6 +54,8 @@ pub(super) struct Tasks {
     lines: Lines,
     meta: Arc<Records>,
     held: Mutex<Held<Arc<Message>>>,
+    /// Places of shards that were acknowledged here last.
+    acked: Mutex<VecDeque<String>>,
     freed: Notify,
 }
 
@@ -60,7 +67,8 @@ impl Tasks {
         meta: Arc<Records>,
         silence: Duration,
     ) -> Result<Arc<Self>> {
-        let tasks = Arc::new(Self { link, lines, meta, held: Mutex::default(), freed: Notify::new() });
+        let tasks =
+            Arc::new(Self { link, lines, meta, held: Mutex::default(), acked: Mutex::default(), freed: Notify::new() });
         let mut wakes = tasks.link.client.subscribe(names::ALL_FREED).await;
         let (listener, keeper) = (Arc::downgrade(&tasks), Arc::downgrade(&tasks));
         tokio::spawn(async move {
@@ -88,6 +96,16 @@ impl Tasks {
 
     fn held(&self) -> MutexGuard<'_, Held<Arc<Message>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn acked(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.acked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, place: String) {
+        let mut acked = self.acked();
+        acked.truncate(ACKED - 1);
+        acked.push_front(place);
     }
 
     /// Gives back what nobody here has taken, and tells of the rest that it is not lost.
@@ -215,6 +233,7 @@ impl Queue for Tasks {
         let Some(task) = self.held().remove(lease) else { return Ok(false) };
         let ack = || async { task.message.double_ack().await };
         self.link.ask("acknowledging a shard", ack).await?;
+        self.remember(task.message.subject.to_string());
         if lease.failures > 0 {
             self.meta.delete(&failure(&lease.job, lease.shard), Expect::Any).await?;
         }
@@ -252,12 +271,20 @@ impl Queue for Tasks {
         let subject = names::tasks(job);
         let look = || async {
             match self.lines.stream.get_last_raw_message_by_subject(&subject).await {
-                Ok(_) => Ok(true),
-                Err(e) if e.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(false),
+                Ok(message) => Ok(Some(message.subject.to_string())),
+                Err(e) if e.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
                 Err(e) => Err(e),
             }
         };
-        self.link.ask("looking for a job's shards", look).await
+        let begin = Instant::now();
+        while let Some(found) = self.link.ask("looking for a job's shards", look).await? {
+            // In a cluster it takes a moment until what is acknowledged is gone.
+            if !self.acked().contains(&found) || begin.elapsed() > GONE {
+                return Ok(true);
+            }
+            tokio::time::sleep(GONE / 100).await;
+        }
+        Ok(false)
     }
 
     async fn forget(&self, job: &str) -> Result<()> {
