@@ -156,8 +156,7 @@ pub(super) struct Worker {
     /// Let the console be asked from other machines.
     #[arg(long)]
     pub(super) insecure: bool,
-    /// The same file as the service's: `engine`, `slots`, `pools`, `console`, `require`, `[limits]`, `[nats]`, `[remote]` and
-    /// `[telemetry]` count; options come before it.
+    /// The service's file, as far as it concerns workers, with `pools` beside `slots`; options come before it.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }

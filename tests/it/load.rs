@@ -204,48 +204,6 @@ async fn tenants_share_the_slots_whoever_came_first_with_most() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_too_many_is_refused_and_health_still_answers() {
-    use pb::upload_model_request::Message;
-    use tonic_health::pb::health_client::HealthClient;
-    let folder = tempfile::tempdir().unwrap();
-    let (_server, callers) = tenants(folder.path(), 2, "[quota]\ncalls = 2\n").await;
-    let (one, other) = (&callers[0], &callers[1]);
-    // Two uploads that bring nothing more keep their places.
-    let mut held = Vec::new();
-    for _ in 0..2 {
-        let (send, messages) = tokio::sync::mpsc::channel::<pb::UploadModelRequest>(1);
-        let mut models = ModelServiceClient::with_interceptor(one.channel.clone(), one.clone());
-        send.send(header(&sha256(MODEL), MODEL.len(), "")).await.unwrap();
-        let call = async move { models.upload_model(tokio_stream::wrappers::ReceiverStream::new(messages)).await };
-        held.push((send, tokio::spawn(call)));
-    }
-    let begin = Instant::now();
-    let refused = loop {
-        match one.jobs().list_jobs(pb::ListJobsRequest::default()).await {
-            Err(status) => break status,
-            // The uploads have not arrived yet.
-            Ok(_) => assert!(begin.elapsed() < Duration::from_secs(10), "nothing was refused"),
-        }
-    };
-    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
-    match error_from_status(&refused) {
-        assay::Error::Exhausted { limit, value, .. } => assert_eq!((limit.as_str(), value), ("tenant_calls", 2)),
-        error => panic!("{error:?}"),
-    }
-    use tonic_types::StatusExt;
-    assert!(refused.get_details_retry_info().and_then(|info| info.retry_delay).is_some());
-    // Neither another tenant nor whoever asks for health is concerned.
-    other.jobs().list_jobs(pb::ListJobsRequest::default()).await.unwrap();
-    HealthClient::new(one.channel.clone()).check(tonic_health::pb::HealthCheckRequest::default()).await.unwrap();
-    // A place that is given up is free again.
-    let (send, call) = held.pop().unwrap();
-    drop(send.send(pb::UploadModelRequest { message: Some(Message::Chunk(pb::Chunk::default())) }).await);
-    drop(send);
-    assert!(call.await.unwrap().is_err());
-    one.jobs().list_jobs(pb::ListJobsRequest::default()).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_sent_again_finds_its_job_where_there_is_no_room_for_another() {
     let folder = tempfile::tempdir().unwrap();
     let (_server, callers) = tenants(folder.path(), 1, "[quota]\nrunning_jobs = 1\n").await;
