@@ -118,22 +118,11 @@ pub(super) struct Serve {
     /// [default: sqlite:assay-data]
     #[arg(long, value_name = "URL")]
     pub(super) engine: Option<String>,
-    /// Worker processes; if not given one per processor, and on NATS none, since there `assay worker` does the work.
-    #[arg(long, value_name = "N")]
-    pub(super) slots: Option<usize>,
-    /// Address for operators: /metrics for Prometheus, /healthz, /readyz. There is none unless it is given.
-    #[arg(long, value_name = "ADDR")]
-    pub(super) console: Option<SocketAddr>,
-    /// How log lines look. [default: text]
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    pub(super) log_format: Option<LogFormat>,
     /// Listen beyond loopback without authentication or TLS, as behind a proxy that has both.
     #[arg(long)]
     pub(super) insecure: bool,
-    /// TOML with `listen`, `console`, `engine`, `slots`, `require` and tables `[tls]`, `[auth]`, `[limits]`, `[quota]`,
-    /// `[tenant.NAME]`, `[nats]`, `[remote]`, `[telemetry]`; options come before it.
-    #[arg(long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) process: Process,
 }
 
 #[derive(clap::Args)]
@@ -141,22 +130,31 @@ pub(super) struct Worker {
     /// The cluster: `nats://HOST:PORT[,HOST:PORT...]`, `tls://` with TLS.
     #[arg(long, value_name = "URL")]
     pub(super) engine: Option<String>,
-    /// Worker processes; one per processor if not given.
-    #[arg(long, value_name = "N")]
-    pub(super) slots: Option<usize>,
-    /// The pools whose jobs it does, those of the first before those of the next. [default: default]
+    /// The pools whose jobs it does; of a tenant those of the first before those of the next. [default: default]
     #[arg(long = "pool", value_name = "NAME,...", value_delimiter = ',')]
     pub(super) pools: Option<Vec<PoolName>>,
+    /// Let the console be asked from other machines.
+    #[arg(long)]
+    pub(super) insecure: bool,
+    #[command(flatten)]
+    pub(super) process: Process,
+}
+
+/// What a server and a worker are told alike.
+#[derive(clap::Args)]
+pub(super) struct Process {
+    /// Slots, which are processes; if not given one per processor, and for a server on NATS none, since there
+    /// `assay worker` does the work.
+    #[arg(long, value_name = "N")]
+    pub(super) slots: Option<usize>,
     /// Address for operators: /metrics for Prometheus, /healthz, /readyz. There is none unless it is given.
     #[arg(long, value_name = "ADDR")]
     pub(super) console: Option<SocketAddr>,
     /// How log lines look. [default: text]
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(super) log_format: Option<LogFormat>,
-    /// Let the console be asked from other machines.
-    #[arg(long)]
-    pub(super) insecure: bool,
-    /// The service's file, as far as it concerns workers, with `pools` beside `slots`; options come before it.
+    /// TOML with `listen`, `console`, `engine`, `slots`, `pools`, `require` and tables `[tls]`, `[auth]`, `[limits]`, `[quota]`,
+    /// `[tenant.NAME]`, `[nats]`, `[remote]`, `[telemetry]`; options come before it. A worker takes of it what concerns it.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::args::{Serve, Worker};
+use super::args::{Process, Serve, Worker};
 use super::exposure;
 use crate::api::identity::{self, Tenant};
 use crate::api::tls;
@@ -44,35 +44,36 @@ pub(super) struct Config {
 }
 
 impl Config {
-    /// What the options and the file that they name come to.
-    pub(super) fn new(args: &Serve) -> Result<Self> {
-        let mut config = Self::read(args.config.as_deref())?;
+    /// What the options of a server and the file that they name come to.
+    pub(super) fn server(args: &Serve) -> Result<Self> {
+        let mut config = Self::of(&args.process, args.engine.as_ref())?;
         config.listen = args.listen.or(config.listen);
-        config.console = args.console.or(config.console);
-        config.engine = args.engine.clone().or(config.engine);
-        config.slots = args.slots.or(config.slots);
-        config.telemetry.log_format = args.log_format.unwrap_or(config.telemetry.log_format);
         config.check(args.insecure)?;
         Ok(config)
     }
 
     /// The same of a worker.
     pub(super) fn worker(args: &Worker) -> Result<Self> {
-        let mut config = Self::read(args.config.as_deref())?;
-        config.console = args.console.or(config.console);
-        config.engine = args.engine.clone().or(config.engine);
-        config.slots = args.slots.or(config.slots);
+        let mut config = Self::of(&args.process, args.engine.as_ref())?;
         config.pools = args.pools.clone().or(config.pools);
-        config.telemetry.log_format = args.log_format.unwrap_or(config.telemetry.log_format);
         if !config.is_on_nats() {
             let found = config.engine.as_deref().unwrap_or("nothing");
             let message = format!("`{found}` was found; a worker takes its work from `nats://HOST:PORT`");
             return Err(Error::invalid("engine", message));
         }
-        if args.insecure {
-            return Ok(config);
+        if !args.insecure {
+            config.console.map_or(Ok(()), exposure::check_console)?;
         }
-        config.console.map_or(Ok(()), exposure::check_console).map(|()| config)
+        Ok(config)
+    }
+
+    fn of(process: &Process, engine: Option<&String>) -> Result<Self> {
+        let mut config = Self::read(process.config.as_deref())?;
+        config.console = process.console.or(config.console);
+        config.engine = engine.cloned().or(config.engine);
+        config.slots = process.slots.or(config.slots);
+        config.telemetry.log_format = process.log_format.unwrap_or(config.telemetry.log_format);
+        Ok(config)
     }
 
     /// Whether state lives in a cluster, and workers may be elsewhere.

@@ -110,7 +110,7 @@ fn completions(shell: clap_complete::Shell) -> Result<Ended> {
 
 async fn dispatch(command: Command) -> Result<Ended> {
     let config = match &command {
-        Command::Serve(args) => config::Config::new(args)?,
+        Command::Serve(args) => config::Config::server(args)?,
         Command::Worker(args) => config::Config::worker(args)?,
         _ => config::Config::default(),
     };

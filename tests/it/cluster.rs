@@ -1,8 +1,10 @@
 //! A service on NATS: servers and workers in processes of their own, that come, go and are killed.
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use assay::api::pb;
@@ -12,6 +14,7 @@ use pb::job_service_client::JobServiceClient;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 use crate::cli::assay;
 use crate::nats::Nats;
@@ -64,13 +67,18 @@ fn server(nats: &Nats, folder: &Path) -> Server {
     Server::on(&nats.url(), folder, "0", &config(nats))
 }
 
+const CHECKS: [&str; 5] =
+    ["clean", "gaussian_noise:severity=[1,3,5]", "pgd:steps=5", "square:query_budget=30", "saliency"];
+
 /// A job of pictures under all kinds of checks, of so many cases.
-async fn job(channel: &Channel, cases: usize, pool: &str) -> pb::Job {
-    let checks = ["clean", "gaussian_noise:severity=[1,3,5]", "pgd:steps=5", "square:query_budget=30", "saliency"];
+async fn order(channel: &Channel, cases: usize, pool: &str) -> pb::JobSpec {
     let model = model(channel, MODEL, "").await.unwrap().name;
     let suite = suite(channel, digits(cases)).await.unwrap().name;
-    let spec = pb::JobSpec { pool: pool.to_owned(), ..spec(&model, &suite, &checks) };
-    create(channel, spec, "").await.unwrap()
+    pb::JobSpec { pool: pool.to_owned(), ..spec(&model, &suite, &CHECKS) }
+}
+
+async fn job(channel: &Channel, cases: usize, pool: &str) -> pb::Job {
+    create(channel, order(channel, cases, pool).await, "").await.unwrap()
 }
 
 fn jsonl(server: &Server, job: &str) -> Vec<u8> {
@@ -150,6 +158,56 @@ async fn a_cancelled_job_is_let_go_of_by_workers_elsewhere() {
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
 }
 
+/// What was counted of jobs that ended while others were killed.
+#[derive(Debug, Default)]
+struct Count {
+    jobs: usize,
+    verdicts: usize,
+    doubled: usize,
+    differing: usize,
+}
+
+/// Takes jobs one after the other from creation to deletion, until told that it is over: whenever a blow falls, one runs.
+async fn live(server: &Server, expected: &[u8], over: &AtomicBool, count: &mut Count) {
+    let channel = server.channel().await;
+    let spec = order(&channel, CASES, "").await;
+    while !over.load(Ordering::Relaxed) {
+        // A request that is made again while the cluster elects a leader gives the same job.
+        let id = count.jobs.to_string();
+        let job = insist(async || create(&channel, spec.clone(), &id).await).await;
+        let (mut verdicts, mut token, mut done) = (Vec::new(), String::new(), false);
+        while !done {
+            let (some, next, ended) = follow(&channel, &job.name, &token, usize::MAX).await;
+            verdicts.extend(some);
+            (token, done) = (next, ended);
+        }
+        let all = verdicts.len();
+        let places: HashSet<_> =
+            verdicts.into_iter().map(|v| (v.case_index, v.check_index, format!("{:?}", v.params))).collect();
+        let printed = tokio::task::block_in_place(|| jsonl(server, &job.name));
+        count.jobs += 1;
+        count.verdicts += places.len();
+        count.doubled += all - places.len();
+        count.differing += usize::from(printed != expected);
+        // Or its verdicts would be copied into the next.
+        let delete = pb::DeleteJobRequest { name: job.name };
+        insist(async || JobServiceClient::new(channel.clone()).delete_job(delete.clone()).await).await;
+    }
+}
+
+/// Makes a call until the cluster behind the server answers.
+async fn insist<T>(call: impl AsyncFn() -> Result<T, Status>) -> T {
+    loop {
+        match call().await {
+            Ok(answer) => return answer,
+            Err(status) if status.code() == Code::Unavailable => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(status) => panic!("{status}"),
+        }
+    }
+}
+
+const CASES: usize = 1000;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_random_a_cluster_gives_every_verdict_once() {
     if !crate::soak::is_on() {
@@ -158,49 +216,38 @@ async fn killed_at_random_a_cluster_gives_every_verdict_once() {
     let Some(mut nats) = Nats::start(3) else { return };
     let seed = std::env::var("ASSAY_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    const CASES: usize = 2000;
-    let begin = Instant::now();
     let expected = embedded(CASES).await;
-    let calm = begin.elapsed();
     let folder = tempfile::tempdir().unwrap();
     let server = server(&nats, folder.path());
-    let channel = server.channel().await;
     let mut workers: Vec<_> = (0..4).map(|_| Worker::start(&nats, folder.path(), "default")).collect();
-    let job = job(&channel, CASES, "").await;
-    let (begin, mut nodes, mut killed) = (Instant::now(), 0, 0);
-    while begin.elapsed() < Duration::from_secs(120) {
-        tokio::time::sleep(Duration::from_millis(2000 + u64::from(random.next_u32() % 3000))).await;
-        let at = random.next_u32() as usize;
-        tokio::task::block_in_place(|| {
-            if random.next_u32() % 3 == 0 {
-                // One at a time: two of three are what a cluster can be without none of.
-                nats.nodes[at % 3].kill();
-                std::thread::sleep(Duration::from_millis(u64::from(random.next_u32() % 2000)));
-                nats.nodes[at % 3].start();
-                nodes += 1;
-            } else {
-                drop(workers.swap_remove(at % workers.len()));
-                workers.push(Worker::start(&nats, folder.path(), "default"));
-                killed += 1;
-            }
-        });
-    }
-    let (verdicts, _, done) = follow(&channel, &job.name, "", usize::MAX).await;
-    assert!(done);
-    let took = begin.elapsed();
-    let mut places: Vec<_> =
-        verdicts.iter().map(|v| (v.case_index, v.check_index, format!("{:?}", v.params))).collect();
-    places.sort();
-    places.dedup();
-    let printed = tokio::task::block_in_place(|| jsonl(&server, &job.name));
+    let (over, mut count, begin) = (AtomicBool::new(false), Count::default(), Instant::now());
+    let (mut nodes, mut killed) = (0, 0);
+    let killer = async {
+        while begin.elapsed() < Duration::from_secs(120) {
+            tokio::time::sleep(Duration::from_millis(2000 + u64::from(random.next_u32() % 3000))).await;
+            let at = random.next_u32() as usize;
+            tokio::task::block_in_place(|| {
+                if random.next_u32() % 3 == 0 {
+                    // One at a time: two of three are what a cluster can be without none of.
+                    nats.nodes[at % 3].kill();
+                    std::thread::sleep(Duration::from_millis(u64::from(random.next_u32() % 2000)));
+                    nats.nodes[at % 3].start();
+                    nodes += 1;
+                } else {
+                    drop(workers.swap_remove(at % workers.len()));
+                    workers.push(Worker::start(&nats, folder.path(), "default"));
+                    killed += 1;
+                }
+            });
+        }
+        over.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(killer, live(&server, &expected, &over, &mut count));
     println!(
-        "ASSAY_SEED={seed}: {} verdicts, {} of them once, in {took:?} ({calm:?} on one machine in peace); {nodes} nodes and \
-         {killed} workers killed; {} bytes of JSONL, the same: {}",
-        verdicts.len(),
-        places.len(),
-        printed.len(),
-        printed == expected
+        "ASSAY_SEED={seed}: {nodes} nodes and {killed} workers killed in {:?}; {count:?}; {} bytes of JSONL each",
+        begin.elapsed(),
+        expected.len()
     );
-    assert_eq!(places.len(), verdicts.len());
-    assert!(printed == expected);
+    assert!(count.jobs > 0 && count.verdicts == count.jobs * CASES * (CHECKS.len() + 2), "{count:?}");
+    assert_eq!((count.doubled, count.differing), (0, 0));
 }

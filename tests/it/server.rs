@@ -10,8 +10,8 @@ use pb::job_service_client::JobServiceClient;
 use pb::model_service_client::ModelServiceClient;
 use pb::suite_service_client::SuiteServiceClient;
 use sha2::{Digest, Sha256};
-use tonic::Status;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 pub(crate) const MODEL: &[u8] = include_bytes!("../models/mnist_cnn.onnx");
 
@@ -153,7 +153,12 @@ pub(crate) async fn create(channel: &Channel, spec: pb::JobSpec, request_id: &st
 /// Verdicts after a token, until done or until `most` have come; the last token; whether done came.
 pub(crate) async fn follow(channel: &Channel, job: &str, token: &str, most: usize) -> (Vec<pb::Verdict>, String, bool) {
     let request = pb::StreamResultsRequest { name: job.to_owned(), resume_token: token.to_owned() };
-    let mut stream = JobServiceClient::new(channel.clone()).stream_results(request).await.unwrap().into_inner();
+    let mut stream = match JobServiceClient::new(channel.clone()).stream_results(request).await {
+        Ok(response) => response.into_inner(),
+        // As good as a stream that broke at once.
+        Err(status) if status.code() == Code::Unavailable => return (Vec::new(), token.to_owned(), false),
+        Err(status) => panic!("{status}"),
+    };
     let (mut verdicts, mut token) = (Vec::new(), token.to_owned());
     while let Ok(Some(response)) = stream.message().await {
         token = response.resume_token;

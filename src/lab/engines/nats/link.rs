@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind, Stream};
 use async_nats::jetstream::{Context, ContextBuilder};
 use async_nats::{
     Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, Message, ServerAddr, ServerError, StatusCode,
@@ -44,6 +46,13 @@ pub(super) struct Found {
     pub(super) sequence: u64,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+}
+
+impl From<StreamMessage> for Found {
+    fn from(message: StreamMessage) -> Self {
+        let StreamMessage { subject, sequence, headers, payload, .. } = message;
+        Self { subject: subject.to_string(), sequence, headers, body: payload }
+    }
 }
 
 impl Link {
@@ -123,6 +132,31 @@ impl Link {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
         }
+    }
+
+    /// The last message of a stream on a subject, which may have wildcards, as the stream's leader has it.
+    pub(super) async fn last(&self, stream: &Stream, subject: &str) -> Result<Option<Found>> {
+        let get = || async {
+            match stream.get_last_raw_message_by_subject(subject).await {
+                Ok(message) => Ok(Some(Found::from(message))),
+                Err(e) if e.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+                Err(e) => Err(e),
+            }
+        };
+        self.ask("reading the last message", get).await
+    }
+
+    /// The first message of a stream on a subject after a sequence, as the stream's leader has it.
+    pub(super) async fn next(&self, stream: &Stream, subject: &str, after: u64) -> Result<Option<Found>> {
+        let get = || async {
+            let ask = stream.raw_message_builder().sequence(after + 1).next_by_subject(subject);
+            match ask.send().await {
+                Ok(message) => Ok(Some(Found::from(message))),
+                Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+                Err(e) => Err(e),
+            }
+        };
+        self.ask("reading the next message", get).await
     }
 
     /// Messages of a stream on a subject from a sequence on, in order, at most `limit`, from whichever replica answers: it may

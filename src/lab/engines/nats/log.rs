@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::PublishError;
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::Stream;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio_stream::StreamExt;
@@ -49,41 +49,14 @@ impl Results {
         Self { link, stream, blobs }
     }
 
-    /// The message of a key, as the leader has it.
+    /// The message of a key.
     async fn last(&self, job: &str, key: u32) -> Result<Option<Found>> {
-        let subject = names::line(job, &key.to_string());
-        let get = || async {
-            match self.stream.get_last_raw_message_by_subject(&subject).await {
-                Ok(m) => Ok(Some(Found {
-                    subject: m.subject.to_string(),
-                    sequence: m.sequence,
-                    headers: m.headers,
-                    body: m.payload,
-                })),
-                Err(e) if e.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-                Err(e) => Err(e),
-            }
-        };
-        self.link.ask("reading a line", get).await
+        self.link.last(&self.stream, &names::line(job, &key.to_string())).await
     }
 
-    /// The first message of a job after a sequence, as the leader has it.
+    /// The first message of a job after a sequence.
     async fn next(&self, job: &str, after: u64) -> Result<Option<Found>> {
-        let subject = names::line(job, "*");
-        let get = || async {
-            let ask = self.stream.raw_message_builder().sequence(after + 1).next_by_subject(subject.clone());
-            match ask.send().await {
-                Ok(m) => Ok(Some(Found {
-                    subject: m.subject.to_string(),
-                    sequence: m.sequence,
-                    headers: m.headers,
-                    body: m.payload,
-                })),
-                Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-                Err(e) => Err(e),
-            }
-        };
-        self.link.ask("reading the end of a log", get).await
+        self.link.next(&self.stream, &names::line(job, "*"), after).await
     }
 
     async fn entry(&self, found: Found) -> Result<Entry> {

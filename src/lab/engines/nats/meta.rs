@@ -6,7 +6,6 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::kv;
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_trait::async_trait;
 
 use super::link::{Found, Link};
@@ -38,22 +37,9 @@ impl Records {
         format!("$KV.{META}.{}", key(key_))
     }
 
-    /// The last message on a key, a mark too, as the leader has it.
+    /// The last message on a key, a mark too.
     async fn last(&self, key: &str) -> Result<Option<Found>> {
-        let subject = Self::subject(key);
-        let get = || async {
-            match self.bucket.stream.get_last_raw_message_by_subject(&subject).await {
-                Ok(m) => Ok(Some(Found {
-                    subject: m.subject.to_string(),
-                    sequence: m.sequence,
-                    headers: m.headers,
-                    body: m.payload,
-                })),
-                Err(e) if e.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-                Err(e) => Err(e),
-            }
-        };
-        self.link.ask("reading a record", get).await
+        self.link.last(&self.bucket.stream, &Self::subject(key)).await
     }
 
     /// Writes if the last message on the key has this sequence, 0 for none. The new one, or `None` if it has another.

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::jetstream::{AckKind, Message};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -269,17 +268,10 @@ impl Queue for Tasks {
 
     async fn left(&self, job: &str) -> Result<bool> {
         let subject = names::tasks(job);
-        let look = || async {
-            match self.lines.stream.get_last_raw_message_by_subject(&subject).await {
-                Ok(message) => Ok(Some(message.subject.to_string())),
-                Err(e) if e.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-                Err(e) => Err(e),
-            }
-        };
         let begin = Instant::now();
-        while let Some(found) = self.link.ask("looking for a job's shards", look).await? {
+        while let Some(found) = self.link.last(&self.lines.stream, &subject).await? {
             // In a cluster it takes a moment until what is acknowledged is gone.
-            if !self.acked().contains(&found) || begin.elapsed() > GONE {
+            if !self.acked().contains(&found.subject) || begin.elapsed() > GONE {
                 return Ok(true);
             }
             tokio::time::sleep(GONE / 100).await;
