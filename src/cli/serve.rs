@@ -27,7 +27,7 @@ const PIPE: usize = 1 << 20;
 /// How long calls that are under way when the server is stopped may take.
 const CALLS_END: Duration = Duration::from_secs(10);
 
-/// How often a server in a cluster looks for jobs without anybody to go on with them.
+/// How often a server looks for jobs without anybody to go on with them.
 const RECONCILE: Duration = Duration::from_secs(30);
 
 /// Slots where nobody says: one for each processor.
@@ -105,12 +105,9 @@ pub(super) async fn serve(config: Config, telemetry: &Telemetry) -> Result<Ended
     let (listener, address) = listen("listen", config.listen()).await?;
     // Before the pool starts, so that nothing goes uncounted.
     console(&config, &lab, telemetry).await?;
-    let shared = config.is_on_nats();
     let (acceptor, access) = (config.tls.map(tls::Acceptor::new).transpose()?, Access::new(config.auth).await?);
-    lab.recover_all().await?;
-    if shared {
-        tokio::spawn(reconcile(lab.clone()));
-    }
+    lab.reconcile().await?;
+    tokio::spawn(reconcile(lab.clone()));
     let routes = api::routes(&lab, slots).await?;
     let pool = Pool::start(&lab, slots);
     if slots == 0 {

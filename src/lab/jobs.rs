@@ -127,16 +127,11 @@ impl Lab {
 
     /// Brings a job's record in line with the last line of its log.
     async fn settle(&self, job: &JobRecord) -> Result<()> {
-        let log = &self.engine().log;
-        let mut after = 0;
-        loop {
-            let entries = log.read(&job.name, after, 256).await?;
-            let Some(last) = entries.last() else { return Ok(()) };
-            after = last.sequence;
-            if let Some(done) = entries.iter().find(|e| e.key == DONE)
-                && let Line::Done { state, counts } = decode(&done.body)?
-            {
-                return self.settle_as(job, state, counts).await;
+        let Some(done) = self.engine().log.get(&job.name, DONE).await? else { return Ok(()) };
+        match decode(&done.body)? {
+            Line::Done { state, counts } => self.settle_as(job, state, counts).await,
+            Line::Shard(_) => {
+                Err(Error::DataLoss(format!("{} has a line of a shard where its last one belongs", job.name)))
             }
         }
     }
@@ -194,18 +189,14 @@ impl Lab {
         self.end(job, state, counts).await
     }
 
-    /// Recovers all jobs that were running when an earlier process ended.
-    pub async fn recover_all(&self) -> Result<()> {
-        for job in self.running().await? {
-            self.recover(&job).await?;
-        }
-        Ok(())
-    }
-
-    /// Goes on with all jobs that have nobody to do so: the last worker of each may have died, or shards were lost.
+    /// Goes on with all jobs that have nobody to do so: an earlier process ended, the last worker of one died, or shards were
+    /// lost.
     pub async fn reconcile(&self) -> Result<()> {
         for job in self.running().await? {
-            self.go_on(&job.name).await?;
+            // One that cannot be gone on with keeps the others from nothing, and is tried again the next time.
+            if let Err(error) = self.go_on(&job.name).await {
+                tracing::error!(%error, job = job.name, "a job cannot be gone on with");
+            }
         }
         Ok(())
     }

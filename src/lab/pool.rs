@@ -123,22 +123,28 @@ impl Worker {
         let shard = job.plan().shard(u64::from(lease.shard)).filter(|_| job.state == State::Running);
         let Some(shard) = shard else { return engine.queue.ack(lease).await.map(drop) };
         let (span, lab) = (open(lease, &job, &shard), self.lab.clone());
-        tokio::select! {
-            done = self.attend(lease, &job, &shard).instrument(span) => done,
+        let recorded = tokio::select! {
+            recorded = self.attend(lease, &job, &shard).instrument(span) => recorded?,
             // Whoever has it now begins anew; what this one did is dropped with its slot.
-            lost = keep_up(&lab, lease) => lost,
+            lost = keep_up(&lab, lease) => return lost,
+        };
+        if recorded {
+            // The lease ends here, so nothing may depend on it that comes after.
+            engine.queue.ack(lease).await?;
+            lab.go_on(&job.name).await?;
         }
+        Ok(())
     }
 
-    /// One try of a shard, until it is recorded or given back.
-    async fn attend(&mut self, lease: &Lease, job: &JobRecord, shard: &Shard) -> Result<()> {
+    /// One try of a shard; whether it has its line now, or was given back.
+    async fn attend(&mut self, lease: &Lease, job: &JobRecord, shard: &Shard) -> Result<bool> {
         let queue = self.lab.engine().queue.clone();
         if lease.token > 1 {
             counter!(REDELIVERIES).increment(1);
-            // Whoever had it may have died between its line and its acknowledgement.
-            if self.lab.engine().log.get(&job.name, lease.shard).await?.is_some() {
-                return self.done(lease, job).await;
-            }
+        }
+        // Whoever had it may have died between its line and its acknowledgement, or it was queued again meanwhile.
+        if self.lab.engine().log.get(&job.name, lease.shard).await?.is_some() {
+            return Ok(true);
         }
         let last = lease.failures >= self.lab.limits().shard_failures;
         let end = match (self.lab.known(job, shard).await?, self.given_up(job).await?) {
@@ -148,25 +154,19 @@ impl Worker {
             (None, None) => self.run(job, shard).await?,
         };
         match end {
-            End::Stopped => queue.nack(lease, false).await.map(drop),
+            End::Stopped => queue.nack(lease, false).await.map(|_| false),
             End::Died(Death(reason)) => {
                 tracing::warn!(job = lease.job, shard = lease.shard, reason, "a slot died; the shard is tried again");
                 Span::current().record("otel.status_code", "ERROR");
-                queue.nack(lease, true).await.map(drop)
+                queue.nack(lease, true).await.map(|_| false)
             }
             End::Evidence(evidence) => {
                 counter!(QUERIES).increment(evidence.queries);
                 Span::current().record("queries", evidence.queries);
                 self.record(lease, job, shard, evidence).await?;
-                self.done(lease, job).await
+                Ok(true)
             }
         }
-    }
-
-    /// Acknowledges a shard that has its line, and ends the job if it was the last.
-    async fn done(&self, lease: &Lease, job: &JobRecord) -> Result<()> {
-        self.lab.engine().queue.ack(lease).await?;
-        self.lab.go_on(&job.name).await
     }
 
     /// Why nothing of a job is run any more; `None` for most.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::jetstream::object_store::ObjectStore;
 use async_trait::async_trait;
@@ -10,13 +11,14 @@ use tokio::io::AsyncReadExt;
 use super::Settings;
 use super::cache::Cache;
 use super::link::Link;
-use super::store::Store;
+use super::store::{Bytes, Store};
 use crate::error::{Error, Result};
 use crate::lab::engines::files::{Files, io};
 use crate::lab::engines::{Blobs, Staged};
 
-/// Bytes that are fetched at once.
+/// Bytes that are fetched at once, and how long they may take.
 const PIECE: usize = 1 << 20;
+const STALL: Duration = Duration::from_secs(10);
 
 /// Blobs in the store, of which some have copies here. A blob that is under way lies on this process's disk alone.
 pub(super) struct Cached {
@@ -39,34 +41,45 @@ impl Cached {
     }
 
     /// Makes sure of a copy.
-    async fn copy(&self, digest: &str) -> Result<()> {
-        match self.files.local(digest).await {
-            Ok(_) => {}
-            // A copy that the disk has damaged is as good as none.
-            Err(Error::NotFound(_) | Error::DataLoss(_)) => self.fetch(digest).await?,
-            Err(other) => return Err(other),
-        }
+    async fn copy(&self, digest: &str) -> Result<PathBuf> {
+        // From here on it is not removed for a while.
         self.cache.touch(digest);
-        Ok(())
+        match self.files.local(digest).await {
+            // A copy that the disk has damaged is as good as none.
+            Err(Error::NotFound(_) | Error::DataLoss(_)) => {
+                self.fetch(digest).await?;
+                self.files.local(digest).await
+            }
+            other => other,
+        }
     }
 
     /// Fetches a blob, whose bytes are looked at on their way.
     async fn fetch(&self, digest: &str) -> Result<()> {
         let fetch = || async {
-            let Some(mut object) = self.store.read(digest).await? else { return Ok(Err(())) };
-            let mut draft = self.files.stage().await?;
-            loop {
-                let mut piece = Vec::with_capacity(PIECE);
-                let read = (&mut object).take(PIECE as u64).read_to_end(&mut piece).await;
-                if read.map_err(|e| Error::Unavailable(e.to_string()))? == 0 {
-                    break;
+            match self.receive(digest).await {
+                // No waiting mends these.
+                Err(e @ (Error::NotFound(_) | Error::DataLoss(_) | Error::Exhausted { .. } | Error::Internal(_))) => {
+                    Ok(Err(e))
                 }
-                draft.write(piece).await?;
+                Err(e) => Err(e),
+                Ok(()) => Ok(Ok(())),
             }
-            draft.publish(Some(digest)).await.map(Ok)
         };
-        let found = self.link.ask("fetching a blob", fetch).await?;
-        found.map(drop).map_err(|()| Error::NotFound(format!("blob {digest}")))
+        self.link.ask("fetching a blob", fetch).await?
+    }
+
+    async fn receive(&self, digest: &str) -> Result<()> {
+        let missing = || Error::NotFound(format!("blob {digest}"));
+        let mut object = self.store.read(digest).await?.ok_or_else(missing)?;
+        let mut draft = self.files.stage().await?;
+        loop {
+            let piece = piece(&mut object).await?;
+            if piece.is_empty() {
+                return draft.publish(Some(digest)).await.map(drop);
+            }
+            draft.write(piece).await?;
+        }
     }
 
     /// The bytes of an object that is not a blob.
@@ -74,8 +87,13 @@ impl Cached {
         let read = || async {
             let Some(mut object) = self.store.read(name).await? else { return Ok(None) };
             let mut bytes = Vec::new();
-            object.read_to_end(&mut bytes).await.map_err(|e| Error::Unavailable(e.to_string()))?;
-            Ok::<_, Error>(Some(bytes))
+            loop {
+                let piece = piece(&mut object).await?;
+                if piece.is_empty() {
+                    return Ok::<_, Error>(Some(bytes));
+                }
+                bytes.extend(piece);
+            }
         };
         let bytes = self.link.ask("reading an object", read).await?;
         bytes.ok_or_else(|| Error::DataLoss(format!("the object {name} is gone")))
@@ -92,6 +110,15 @@ impl Cached {
     pub(super) async fn delete_object(&self, name: &str) -> Result<bool> {
         self.store.delete(name).await
     }
+}
+
+/// The next bytes of an object; none at its end. A part that is gone does not come, and nobody says so.
+async fn piece(object: &mut Bytes) -> Result<Vec<u8>> {
+    let mut piece = Vec::with_capacity(PIECE);
+    let read = tokio::time::timeout(STALL, object.take(PIECE as u64).read_to_end(&mut piece)).await;
+    let late = |e: &dyn std::fmt::Display| Error::Unavailable(format!("a blob breaks off: {e}"));
+    read.map_err(|e| late(&e))?.map_err(|e| late(&e))?;
+    Ok(piece)
 }
 
 /// A blob under way, published here and then in the store.
@@ -150,8 +177,7 @@ impl Blobs for Cached {
     }
 
     async fn local(&self, digest: &str) -> Result<PathBuf> {
-        self.copy(digest).await?;
-        self.files.local(digest).await
+        self.copy(digest).await
     }
 
     fn scratch(&self) -> PathBuf {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 use crate::lab::engines::files::io;
 use crate::lab::engines::sqlite::hold;
 
+/// How long a blob that was used is not removed: until it is linked, which takes a moment.
+const GRACE: Duration = Duration::from_secs(60);
+
 /// Processes on one machine that may share a folder.
 const PARTS: usize = 1024;
 
@@ -20,6 +23,8 @@ const PARTS: usize = 1024;
 pub(super) struct Cache {
     dir: PathBuf,
     most: u64,
+    /// How long what was used stays.
+    grace: Duration,
     /// Blobs that were used here, and when.
     used: Mutex<HashMap<String, Instant>>,
     /// Held, or removed, when the process ends.
@@ -30,17 +35,17 @@ pub(super) struct Cache {
 impl Cache {
     /// The first part of the folder that no other process has.
     pub(super) fn open(settings: &Settings) -> Result<Self> {
-        let (most, used) = (settings.cache_bytes, Mutex::default());
+        let (most, grace, used) = (settings.cache_bytes, GRACE, Mutex::default());
         let Some(folder) = &settings.cache else {
             let folder = tempfile::Builder::new().prefix("assay-").tempdir();
             let folder = folder.map_err(|e| Error::internal("making a temporary folder", e))?;
-            return Ok(Self { dir: folder.path().to_owned(), most, used, _lock: None, _folder: Some(folder) });
+            return Ok(Self { dir: folder.path().to_owned(), most, grace, used, _lock: None, _folder: Some(folder) });
         };
         for part in 0..PARTS {
             let dir = folder.join(part.to_string());
             fs::create_dir_all(&dir).map_err(|e| io(&format!("making {}", dir.display()), &e))?;
             match hold(&dir) {
-                Ok(lock) => return Ok(Self { dir, most, used, _lock: Some(lock), _folder: None }),
+                Ok(lock) => return Ok(Self { dir, most, grace, used, _lock: Some(lock), _folder: None }),
                 Err(Error::Precondition(_)) => {}
                 Err(other) => return Err(other),
             }
@@ -54,7 +59,7 @@ impl Cache {
     }
 
     /// Notes that a blob is used, and removes those that were not for longest, until the rest is small enough. A slot links what
-    /// it reads into a folder of its own, so that nothing is removed from under it.
+    /// it reads into a folder of its own; what was used a moment ago stays, whatever its size, since it may not be linked yet.
     pub(super) fn touch(&self, digest: &str) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.insert(digest.to_owned(), Instant::now());
@@ -66,7 +71,8 @@ impl Cache {
             if total <= self.most {
                 return;
             }
-            if copy.digest != digest && fs::remove_file(&copy.path).is_ok() {
+            let lately = used.get(&copy.digest).is_some_and(|at| at.elapsed() < self.grace);
+            if !lately && fs::remove_file(&copy.path).is_ok() {
                 total = total.saturating_sub(copy.size);
                 used.remove(&copy.digest);
             }
@@ -102,23 +108,30 @@ mod tests {
     fn what_was_not_used_for_longest_goes_first() {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings { cache: Some(folder.path().to_owned()), cache_bytes: 25, ..Settings::default() };
-        let (cache, other) = (Cache::open(&settings).unwrap(), Cache::open(&settings).unwrap());
+        let (mut cache, other) = (Cache::open(&settings).unwrap(), Cache::open(&settings).unwrap());
         assert_ne!(cache.dir(), other.dir(), "each process has a part of its own");
-        for digest in ["aa", "bb", "cc"] {
+        let fill = |cache: &Cache, digest: &str| {
             let dir = cache.dir().join("blobs").join(digest);
             fs::create_dir_all(&dir).unwrap();
             fs::write(dir.join(digest), [0; 10]).unwrap();
             cache.touch(digest);
-            if digest == "bb" {
-                cache.touch("aa");
-            }
+        };
+        let left = |cache: &Cache| {
+            let mut left: Vec<_> = cache.copies().into_iter().map(|copy| copy.digest).collect();
+            left.sort();
+            left
+        };
+        for digest in ["aa", "bb", "cc"] {
+            fill(&cache, digest);
         }
-        let mut left: Vec<_> = cache.copies().into_iter().map(|copy| copy.digest).collect();
-        left.sort();
-        assert_eq!(left, ["aa", "cc"]);
+        assert_eq!(left(&cache), ["aa", "bb", "cc"], "they were used a moment ago");
+        cache.grace = Duration::ZERO;
+        cache.touch("aa");
+        assert_eq!(left(&cache), ["aa", "cc"]);
         // One that is larger than all is kept for whoever wants it now.
+        cache.grace = GRACE;
         fs::write(cache.dir().join("blobs/aa/aa"), [0; 100]).unwrap();
         cache.touch("aa");
-        assert_eq!(cache.copies().len(), 1);
+        assert_eq!(left(&cache), ["aa", "cc"]);
     }
 }
