@@ -13,8 +13,18 @@ use crate::lab::Lab;
 pub(super) async fn admit(State(lab): State<Lab>, request: Request, next: Next) -> Response {
     // Health is asked for without an identity: a server under load is not a sick one.
     let Some(identity) = request.extensions().get::<Identity>() else { return next.run(request).await };
-    match lab.call_place(&identity.tenant) {
-        Ok(_place) => next.run(request).await,
-        Err(error) => Status::from(error).into_http(),
-    }
+    let tenant = identity.tenant.clone();
+    let _place = match lab.call_place(&tenant) {
+        Ok(place) => place,
+        Err(error) => return Status::from(error).into_http(),
+    };
+    // Its message is long, so it waits before it is read.
+    let _inference = match request.uri().path().ends_with("/ModelInfer") {
+        false => None,
+        true => match lab.infer_place(&tenant).await {
+            Ok(place) => Some(place),
+            Err(error) => return Status::from(error).into_http(),
+        },
+    };
+    next.run(request).await
 }

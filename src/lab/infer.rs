@@ -19,6 +19,11 @@ impl Lab {
         self.model(tenant, &names::name(tenant, "models", name)).await
     }
 
+    /// A place for one inference, which a tenant has one of at a time.
+    pub async fn infer_place(&self, tenant: &str) -> Result<impl Send + use<>> {
+        self.0.inferences.enter(tenant).await
+    }
+
     /// Why a model answers nobody; `None` for most.
     pub async fn unserved(&self, tenant: &str, model: &ModelRecord) -> Result<Option<String>> {
         match &model.remote {
@@ -39,7 +44,6 @@ impl Lab {
         fits(&model.inspection.inputs, &inputs)?;
         let file = self.engine().blobs.local(&model.sha256).await?;
         let ask = Ask::Infer { model: file, signature: model.inspection.signature.to_yaml()?, inputs };
-        let _place = self.0.inferences.enter(tenant).await?;
         let mut slot = self.slot(&owner(tenant, &model.sha256)).await?;
         let answer = match slot.ask(ask, self.limits().case_time, None).await? {
             Err(death) => {

@@ -108,9 +108,10 @@ impl Lab {
     ) -> Result<ModelRecord> {
         texts_fit(&display_name, &signature)?;
         remote.check()?;
+        self.room(0)?;
         self.room_for_model(tenant, 0).await?;
-        let _inspection = self.0.inspections.enter(tenant).await?;
         let described = self.in_time(self.0.remotes.remote(&remote)?.describe()).await?.to_bytes()?;
+        let _inspection = self.0.inspections.enter(tenant).await?;
         let (size, sha256) = (described.len() as u64, names::sha256(&described));
         let mut staged = self.engine().blobs.stage().await?;
         staged.write(described).await?;
@@ -119,7 +120,7 @@ impl Lab {
     }
 
     /// What an endpoint says, if it says so in the time of an inspection.
-    async fn in_time<T>(&self, asked: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) async fn in_time<T>(&self, asked: impl Future<Output = Result<T>>) -> Result<T> {
         let late = |_| Error::Deadline("asking the endpoint (inspect_seconds)".to_owned());
         tokio::time::timeout(self.limits().inspect_time, asked).await.map_err(late)?
     }

@@ -124,14 +124,14 @@ impl Worker {
         let Some(shard) = shard else { return engine.queue.ack(lease).await.map(drop) };
         let (span, lab) = (open(lease, &job, &shard), self.lab.clone());
         let recorded = tokio::select! {
-            recorded = self.attend(lease, &job, &shard).instrument(span) => recorded?,
+            recorded = self.attend(lease, &job, &shard).instrument(span.clone()) => recorded?,
             // Whoever has it now begins anew; what this one did is dropped with its slot.
             lost = keep_up(&lab, lease) => return lost,
         };
         if recorded {
             // The lease ends here, so nothing may depend on it that comes after.
             engine.queue.ack(lease).await?;
-            lab.go_on(&job.name).await?;
+            lab.go_on(&job.name).instrument(span).await?;
         }
         Ok(())
     }
@@ -169,10 +169,15 @@ impl Worker {
         }
     }
 
+    /// How long a job may still be under way.
+    fn time_left(&self, job: &JobRecord) -> Duration {
+        self.lab.limits().job_time.saturating_sub(names::since(job.created, names::now()))
+    }
+
     /// Why nothing of a job is run any more; `None` for most.
     async fn given_up(&self, job: &JobRecord) -> Result<Option<String>> {
         let limit = self.lab.limits().job_time;
-        if names::since(job.created, names::now()) > limit {
+        if self.time_left(job).is_zero() {
             return Ok(Some(format!("timeout: the job was under way for more than job_seconds = {}", limit.as_secs())));
         }
         // The configuration may have changed since the model was registered.
@@ -208,6 +213,10 @@ impl Worker {
         let remote = lab.remote(job.remote.as_ref())?;
         let answer = tokio::select! {
             answer = slot.ask(ask, allowed(&lab, job, shard), remote.as_ref()) => answer?,
+            () = tokio::time::sleep(self.time_left(job)) => {
+                let why = self.given_up(job).await?.unwrap_or_default();
+                return Ok(End::Evidence(failed(job, shard, &ids(&lab, job, shard).await?, &why)?));
+            }
             // A slot that is dropped in mid-work is killed.
             () = stop.notified() => return Ok(End::Stopped),
             _ = stopped.changed() => return Ok(End::Stopped),

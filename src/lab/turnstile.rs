@@ -25,6 +25,8 @@ impl Turnstile {
         let failed = |e| Error::internal("a turnstile", e);
         let own = {
             let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            // Whoever neither works nor waits is forgotten.
+            own.retain(|_, place| Arc::strong_count(place) > 1 || place.available_permits() == 0);
             own.entry(tenant.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(1))).clone()
         };
         let own = own.acquire_owned().await.map_err(failed)?;

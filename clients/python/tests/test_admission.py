@@ -52,4 +52,7 @@ def test_a_call_too_many_is_refused_and_health_still_answers(tmp_path: Path) -> 
                     call.result()
             services.jobs.ListJobs(jobs_pb2.ListJobsRequest())
     finally:
+        # However it ended, nobody waits for ever.
+        for _ in range(2):
+            go_on.put(None)
         server.stop()

@@ -1,4 +1,4 @@
-//! Where state lives: four small traits and the engines that implement them. SQL stands only in this folder.
+//! Where state lives: four small traits and the engines that implement them. SQL and NATS stand only in this folder.
 //!
 //! What is promised is what every engine keeps: sequence numbers rise but may have gaps; nothing spans two objects;
 //! leases may overlap, and the log's first-writer-wins key is what makes results exactly-once.

@@ -89,9 +89,10 @@ impl Remote {
         if !self.link.call(0, ready).await.map_err(told)?.ready {
             return Err(not_ready(&name));
         }
-        let metadata = |mut client: Client| {
+        let metadata = |client: Client| {
             let request = ModelMetadataRequest { name: name.clone(), version: version.clone() };
-            async move { client.model_metadata(request).await }
+            // Much of little costs more memory than bytes.
+            async move { client.max_decoding_message_size(BYTES_MAX).model_metadata(request).await }
         };
         Ok(Description::new(&self.model, self.link.call(0, metadata).await.map_err(told)?))
     }

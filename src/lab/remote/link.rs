@@ -26,6 +26,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long the making of a connection may take.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 
+/// Addresses of a name that are tried, and how long looking it up and all of them may take.
+const ADDRESSES_MAX: usize = 4;
+const REACH: Duration = Duration::from_secs(20);
+
 /// Bytes that are kept of an endpoint's words.
 const WORDS_MAX: usize = 300;
 
@@ -124,8 +128,8 @@ impl Link {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        self.pace(rows).await;
         let _place = self.places.acquire().await.map_err(|e| Error::internal("remote", e))?;
+        self.pace(rows).await;
         let client = self.client().await?;
         let name = &self.to;
         let time = self.policy.settings.request_time();
@@ -133,18 +137,33 @@ impl Link {
         match timeout(time, ask(client)).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             // The same deadline, whoever kept it.
-            Ok(Err(status)) if is_late(&status) => Err(late()),
+            Ok(Err(status)) if is_late(&status) => {
+                self.begin_anew().await;
+                Err(late())
+            }
             Ok(Err(status)) if may_pass(&status) => {
-                // Another connection, to whatever the name leads to then.
-                *self.client.lock().await = None;
+                self.begin_anew().await;
                 Err(Trouble::Away(format!("{name} does not answer: {}", words(&status))))
             }
             Ok(Err(status)) => {
                 let message = format!("{name} refuses: {}", words(&status));
                 Err(Trouble::Refused(Error::invalid("remote", message)))
             }
-            Err(_) => Err(late()),
+            Err(_) => {
+                self.begin_anew().await;
+                Err(late())
+            }
         }
+    }
+
+    /// The next request makes another connection, to whatever the name leads to then.
+    async fn begin_anew(&self) {
+        *self.client.lock().await = None;
+    }
+
+    /// Longest message in either direction, in bytes.
+    pub(super) fn longest(&self) -> usize {
+        self.policy.longest
     }
 
     /// Waits until so many rows more may be asked.
@@ -165,7 +184,8 @@ impl Link {
         if let Some(client) = &*client {
             return Ok(client.clone());
         }
-        let made = self.connect().await?;
+        let late = |_| Trouble::Away(format!("{} cannot be reached within {} s", self.to, REACH.as_secs()));
+        let made = timeout(REACH, self.connect()).await.map_err(late)??;
         Ok(client.insert(made).clone())
     }
 
@@ -175,7 +195,7 @@ impl Link {
         let away = |why: String| Trouble::Away(format!("{} cannot be reached: {}", to, clipped(&why, WORDS_MAX)));
         let found = tokio::net::lookup_host((to.host.as_str(), to.port)).await.map_err(|e| away(e.to_string()))?;
         let (mut why, mut allowed) = (Trouble::Refused(Rules::refusal(to)), 0);
-        for address in found {
+        for address in found.take(ADDRESSES_MAX) {
             let Some(entrance) = rules.entrance(to, address.ip()) else { continue };
             match self.dial(address, entrance).await {
                 Ok(client) => return Ok(client),
@@ -196,7 +216,10 @@ impl Link {
             return Err(Error::invalid("remote.endpoint", message).into());
         }
         let failed = |e: tonic::transport::Error| Trouble::Away(chain(&e));
-        let mut endpoint = Channel::builder(self.to.uri.clone()).connect_timeout(CONNECT_TIME);
+        let mut endpoint = Channel::builder(self.to.uri.clone())
+            .connect_timeout(CONNECT_TIME)
+            .http2_keep_alive_interval(CONNECT_TIME)
+            .keep_alive_timeout(CONNECT_TIME);
         if self.to.secure {
             let tls = match &entrance.ca {
                 Some(ca) => ClientTlsConfig::new().ca_certificate(ca.clone()),

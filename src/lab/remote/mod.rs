@@ -87,8 +87,12 @@ impl Remote {
     /// slot's to hear. Fails with [`Error::Unavailable`] while the endpoint may come back: then the slot's work is to be
     /// begun anew later.
     pub(super) async fn answer(&self, question: Question) -> Result<Result<Tensor>> {
-        let (rows, began) = (question.rows.unwrap_or(1) as u64, Instant::now());
-        let answer = self.infer(&question).await;
+        // What a slot says of its rows is bounded by what it sends.
+        let most = question.inputs.values().filter_map(|tensor| tensor.shape().first()).max().copied().unwrap_or(1);
+        let rows = question.rows.unwrap_or(1).clamp(1, most.max(1));
+        let began = Instant::now();
+        let answer = self.infer(&question, rows).await;
+        let rows = rows as u64;
         let outcome = match &answer {
             Ok(_) => "ok",
             Err(Trouble::Refused(_)) => "refused",
@@ -108,7 +112,14 @@ impl Remote {
         }
     }
 
-    async fn infer(&self, question: &Question) -> std::result::Result<Tensor, Trouble> {
+    async fn infer(&self, question: &Question, rows: usize) -> std::result::Result<Tensor, Trouble> {
+        let bytes: usize = question.inputs.values().map(|tensor| tensor.len() * tensor.dtype().size()).sum();
+        let longest = self.link.longest();
+        if bytes > longest {
+            let (limit, value) = ("message_bytes".to_owned(), longest as u64);
+            let what = "the length of a question to an endpoint".to_owned();
+            return Err(Error::Exhausted { limit, value, what }.into());
+        }
         let inputs = question.inputs.iter();
         let (inputs, raw) = inputs.map(|(name, tensor)| tensors::input(name, tensor)).collect::<Result<_>>()?;
         let request = ModelInferRequest {
@@ -123,7 +134,7 @@ impl Remote {
             let request = request.clone();
             async move { client.model_infer(request).await }
         };
-        let response = self.link.call(question.rows.unwrap_or(1), ask).await?;
+        let response = self.link.call(rows, ask).await?;
         Ok(tensors::answer(response, question).map_err(|e| e.under("remote"))?)
     }
 }

@@ -87,8 +87,17 @@ impl Lines {
             filter_subject: names::tasks_for(pool, tenant),
             ..pull::Config::default()
         };
-        let make = || async { self.stream.create_consumer(config.clone()).await };
+        let make = || async { self.stream.get_or_create_consumer(&name, config.clone()).await };
         let consumer = self.link.ask(&format!("making the consumer {name}"), make).await?;
+        let found = consumer.cached_info().config.ack_wait;
+        if found != self.silence {
+            let (own, found) = (self.silence.as_secs_f64(), found.as_secs_f64());
+            let message = format!(
+                "the consumer {name} was made with lease_seconds = {found}, here they are {own}: the same was expected for all \
+                 servers and workers; delete the consumer to change it"
+            );
+            return Err(Error::Precondition(message));
+        }
         self.known().entry(key).or_insert(Line { consumer, woken: Instant::now(), empty: None, waiting: 0 });
         Ok(())
     }
@@ -182,7 +191,12 @@ async fn batch(
 async fn all(mut messages: pull::Batch) -> std::result::Result<Vec<Arc<Message>>, String> {
     let mut taken = Vec::new();
     while let Some(message) = messages.next().await {
-        taken.push(Arc::new(message.map_err(|e| e.to_string())?));
+        match message {
+            Ok(message) => taken.push(Arc::new(message)),
+            // What has come before is not dropped for what does not come.
+            Err(_) if !taken.is_empty() => break,
+            Err(e) => return Err(e.to_string()),
+        }
     }
     Ok(taken)
 }

@@ -178,7 +178,14 @@ impl Link {
             let message = tokio::time::timeout(REQUEST, answers.next()).await.map_err(|e| lost(&e))?;
             let message = message.ok_or_else(|| lost(&"the connection was closed"))?;
             match message.status.map(|status| status.as_u16()) {
-                None => found.push(read(message)?),
+                None => {
+                    let last = found.last().map_or(0, |found: &Found| found.sequence);
+                    let (message, before) = read(message)?;
+                    if before != last {
+                        return Err(lost(&"a message was lost on the way"));
+                    }
+                    found.push(message);
+                }
                 // The end of the batch, or nothing was found.
                 Some(204 | 404) => return Ok(found),
                 Some(_) if message.status == Some(StatusCode::NO_RESPONDERS) => return Err(lost(&"nobody answers")),
@@ -221,13 +228,16 @@ fn check_version(version: &str) -> Result<()> {
     Err(Error::Precondition(format!("nats-server {version} was found, {major}.{minor} or later was expected")))
 }
 
-/// A message out of an answer, with its place in the stream.
-fn read(message: Message) -> Result<Found> {
+/// A message out of an answer, with its place in the stream, and the place of the one before it in the answer: 0 for none.
+fn read(message: Message) -> Result<(Found, u64)> {
     let headers = message.headers.unwrap_or_default();
     let get = |name: &str| headers.get(name).map(|value| value.as_str().to_owned());
-    let (subject, sequence) = (get("Nats-Subject"), get("Nats-Sequence").and_then(|s| s.parse().ok()));
-    match (subject, sequence) {
-        (Some(subject), Some(sequence)) => Ok(Found { subject, sequence, headers, body: message.payload }),
+    let number = |name: &str| get(name).and_then(|text| text.parse().ok());
+    match (get("Nats-Subject"), number("Nats-Sequence")) {
+        (Some(subject), Some(sequence)) => {
+            let before = number("Nats-Last-Sequence").unwrap_or(0);
+            Ok((Found { subject, sequence, headers, body: message.payload }, before))
+        }
         _ => Err(Error::internal("NATS", "a message came without its place in the stream")),
     }
 }

@@ -140,16 +140,12 @@ impl Meta for Records {
             let page = self.link.page(&format!("KV_{META}"), &filter, from, PAGE).await?;
             let Some(last) = page.last() else { break };
             from = last.sequence + 1;
-            let full = page.len() == PAGE;
             for found in page.into_iter().filter(|found| !is_mark(&found.headers)) {
                 let subject = found.subject.strip_prefix(&format!("$KV.{META}.")).and_then(key_of);
                 let key = subject.ok_or_else(|| Error::internal("ASSAY_META", "a key that is not assay's"))?;
                 if key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after) {
                     records.push(Record { key, revision: found.sequence, value: found.body.to_vec() });
                 }
-            }
-            if !full {
-                break;
             }
         }
         records.sort_by(|a, b| a.key.cmp(&b.key));
