@@ -14,6 +14,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The same bytes are served by reflection.
     fs::write(out, prost::Message::encode_to_vec(&descriptors))?;
     // Maps in the order of their keys: the same message is the same bytes, whoever encodes it.
-    tonic_prost_build::configure().btree_map(".").compile_fds(descriptors)?;
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
+    let builder = tonic_prost_build::configure().btree_map(".").codec_path("crate::wire::Wire");
+    builder.compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

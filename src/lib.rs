@@ -4,7 +4,7 @@
 //!
 //! Imports only go down the floors:
 //!
-//! - 0: [`tensor`], [`data`]: arrays, random numbers; cases and their readers.
+//! - 0: [`tensor`], [`data`], `wire`: arrays, random numbers; cases and their readers; the reading of messages.
 //! - 1: [`engine`], [`metric`]: an ONNX file as a function; figures with their intervals.
 //! - 2: [`probe`]: attacks and corruptions, one file a member.
 //! - 3: [`suite`]: checks as asked for; planning, probing, judging; the report.
@@ -29,5 +29,7 @@ pub mod suite;
 #[cfg(feature = "server")]
 pub mod telemetry;
 pub mod tensor;
+#[cfg(feature = "server")]
+mod wire;
 
 pub use error::{Error, Result};

@@ -38,9 +38,7 @@ use self::identity::{Identity, Tenant};
 use crate::error::{Error, Result};
 use crate::lab::Lab;
 use crate::lab::remote::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
-
-/// The descriptors that reflection serves.
-const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/assay.bin"));
+use crate::wire::DESCRIPTORS;
 
 /// Longest piece of an upload or an artifact.
 pub const CHUNK_MAX: usize = 1 << 20;

@@ -81,8 +81,8 @@ impl Worker {
                 Ok(Some((lease, _turn))) => {
                     self.last = Some(lease.clone());
                     if let Err(error) = self.work(&lease).await {
-                        // The shard goes back without a mark against it: the fault is the engine's or this host's.
-                        tracing::error!(%error, job = lease.job, shard = lease.shard, "a shard could not be worked on");
+                        // The shard goes back without a mark against it: the fault is the engine's, an endpoint's or this host's.
+                        tell(&error, &lease);
                         let _ = queue.nack(&lease, false).await;
                         tokio::time::sleep(IDLE).await;
                     }
@@ -313,6 +313,15 @@ impl Worker {
             counter!(DUPLICATES).increment(1);
         }
         Ok(())
+    }
+}
+
+/// Says why a shard goes back. What is away may come back, and is asked again each second.
+fn tell(error: &Error, lease: &Lease) {
+    let Lease { job, shard, .. } = lease;
+    match error {
+        Error::Unavailable(why) => tracing::warn!(why, job, shard, "a shard waits"),
+        other => tracing::error!(error = %other, job, shard, "a shard could not be worked on"),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use assay::Error;
 use assay::lab::PoolName;
 use assay::lab::engines::{Appended, Engine, Expect, nats};
+use async_nats::jetstream::stream::Config;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -75,6 +76,23 @@ async fn failures_that_workers_report_are_known_to_all() {
     one.queue.forget("j").await.unwrap();
     one.queue.enqueue("t", "default", "j", &[0], 1).await.unwrap();
     assert_eq!(lease_at_last(&two).await.failures, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_with_other_lease_seconds_keeps_its_shards_all_the_same() {
+    let Some(nats) = Nats::start(1) else { return };
+    let makes = nats.engine().await;
+    makes.queue.enqueue("t", "default", "j", &[0], 1).await.unwrap();
+    // Left to itself it would say a word each 20 s; the consumer waits for 2 s.
+    let patient = nats::open(&nats.url(), &nats.settings(), &[PoolName::default()], LONG).await.unwrap();
+    let held = lease_at_last(&patient).await;
+    let begin = Instant::now();
+    while begin.elapsed() < SILENCE * 3 {
+        assert!(lease(&makes).await.is_none(), "it was handed out anew after {:?}", begin.elapsed());
+        makes.queue.wait(Duration::from_millis(100)).await;
+    }
+    assert!(patient.queue.ack(&held).await.unwrap());
+    assert!(!makes.queue.left("j").await.unwrap());
 }
 
 /// A connection that can be cut, as a network can.
@@ -309,15 +327,21 @@ async fn what_is_wrong_with_the_servers_is_said_at_start() {
     let said = error.to_string();
     assert!(matches!(error, Error::Precondition(_)), "{said}");
     assert!(said.contains("lacks a permission") && said.contains("STREAM.CREATE.ASSAY_TASKS"), "{said}");
-    // A stream of that name that somebody else made.
+    // A stream of that name that somebody else made, or that was changed.
     let Some(nats) = Nats::start(1) else { return };
     drop(nats.engine().await);
     let client = async_nats::connect(nats.url()).await.unwrap();
     let jetstream = async_nats::jetstream::new(client);
+    let made = jetstream.get_stream("ASSAY_RESULTS").await.unwrap().cached_info().config.clone();
+    let subjects = made.subjects.clone();
+    jetstream.update_stream(Config { max_age: LONG * 10, max_bytes: 1 << 20, ..made.clone() }).await.unwrap();
+    let said = open(&nats.url()).await.to_string();
+    assert!(said.contains("ASSAY_RESULTS") && said.contains("max_age 600s, 0ns was expected"), "{said}");
+    // How large it may be is its operator's choice.
+    jetstream.update_stream(Config { max_bytes: 1 << 20, ..made }).await.unwrap();
+    drop(nats.engine().await);
     jetstream.delete_stream("ASSAY_RESULTS").await.unwrap();
-    let subjects = vec!["assay.*.result.>".to_owned()];
-    let config =
-        async_nats::jetstream::stream::Config { name: "ASSAY_RESULTS".to_owned(), subjects, ..Default::default() };
+    let config = Config { name: "ASSAY_RESULTS".to_owned(), subjects, ..Config::default() };
     jetstream.create_stream(config).await.unwrap();
     let said = open(&nats.url()).await.to_string();
     assert!(said.contains("ASSAY_RESULTS") && said.contains("discard"), "{said}");

@@ -1,10 +1,14 @@
 //! What is wrong is refused, by field, at the earliest moment, and leaves nothing behind.
 
 use assay::api::pb;
+use assay::lab::remote::inference::ModelInferRequest;
+use assay::lab::remote::inference::model_infer_request::InferInputTensor;
 use pb::model_service_client::ModelServiceClient;
+use pb::suite_service_client::SuiteServiceClient;
 use prost::Message;
 use tonic::Code;
 
+use crate::inference::infer;
 use crate::server::{MODEL, Server, chunk, create, digits, fields, header, model, sha256, spec, suite, upload, walk};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,4 +186,25 @@ async fn what_is_over_a_limit_is_told_its_name_and_value() {
     told(job(&["clean", "clean", "clean"]).await, "job_checks", 2);
     told(suite(&channel, digits(51)).await.unwrap_err(), "suite_cases", 50);
     told(suite(&channel, digits(100)).await.unwrap_err(), "message_bytes", longest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_too_many_small_things_are_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "1");
+    let (channel, many) = (server.channel().await, (1 << 20) + 1);
+    let told = |status: tonic::Status| match assay::api::error_from_status(&status) {
+        assay::Error::Exhausted { limit, value, .. } => {
+            assert_eq!((limit.as_str(), value), ("message_fields", 1 << 20))
+        }
+        other => panic!("{other}"),
+    };
+    let request = ModelInferRequest { inputs: vec![InferInputTensor::default(); many], ..ModelInferRequest::default() };
+    told(infer(&channel, request).await.unwrap_err());
+    let cases = pb::CaseBatch { cases: vec![pb::Case::default(); many] };
+    let message = pb::UploadSuiteRequest { message: Some(pb::upload_suite_request::Message::Cases(cases)) };
+    let mut suites = SuiteServiceClient::new(channel.clone());
+    told(suites.upload_suite(tokio_stream::iter([message])).await.unwrap_err());
+    let checks = vec![pb::Check::default(); many];
+    told(create(&channel, pb::JobSpec { checks, ..pb::JobSpec::default() }, "").await.unwrap_err());
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules by floor, from below.
-const FLOORS: [&[&str]; 6] = [&["error"], &["tensor", "data"], &["engine", "metric"], &["probe"], &["suite"], &["lab"]];
+const FLOORS: [&[&str]; 6] =
+    [&["error"], &["tensor", "data", "wire"], &["engine", "metric"], &["probe"], &["suite"], &["lab"]];
 
 /// The skins, above all floors.
 const SKINS: [&str; 4] = ["api", "cli", "console", "telemetry"];

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::{Sign, blobs, size};
 use crate::error::{Error, Result};
-use crate::lab::engines::sqlite::{self, View};
+use crate::lab::engines::files::hold;
+use crate::lab::engines::sqlite::View;
 use crate::lab::engines::{KEPT, digest as blob_digest};
 
 /// Where torn blobs go, in the data folder.
@@ -26,7 +27,7 @@ fn repair(dir: &Path, done: &mut Vec<Sign>) -> Result<()> {
     if !dir.join("assay.db").exists() {
         return Err(Error::Precondition(format!("{} has no database that says what belongs to it", dir.display())));
     }
-    let _lock = sqlite::hold(dir)?;
+    let _lock = hold(dir)?;
     let view = View::open(dir)?;
     let (version, known) = view.version()?;
     if version > known {

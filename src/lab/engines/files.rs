@@ -20,6 +20,17 @@ use crate::error::{Error, Result};
 /// How long a blob under way waits to be gone on with.
 pub(in crate::lab) const KEPT: Duration = Duration::from_secs(24 * 3600);
 
+/// The folder's lock, until it is dropped; [`Error::Precondition`] while another process has it.
+pub(in crate::lab) fn hold(dir: &Path) -> Result<File> {
+    let lock = File::create(dir.join("lock")).map_err(|e| {
+        Error::internal(&format!("making {}, which says whose the folder is", dir.join("lock").display()), e)
+    })?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(_) => Err(Error::Precondition(format!("another assay holds the folder {}", dir.display()))),
+    }
+}
+
 /// `<dir>/blobs/<aa>/<digest>`, with `<dir>/staging` for what is under way, `<dir>/partial` for what may be gone on with,
 /// and `<dir>/slots` for the folders of slots.
 pub(super) struct Files {

@@ -51,7 +51,7 @@ impl Rule {
         let address: Option<IpAddr> = host.parse().ok();
         self.port.is_none_or(|own| own == port)
             && match &self.who {
-                Who::Host(own) => *own == host.trim_end_matches('.'),
+                Who::Host(own) => *own == host,
                 Who::Net(net) => address.is_none_or(|address| net.holds(plain(address))),
             }
     }
@@ -72,7 +72,7 @@ impl Rule {
                         Kind::Loopback => own == "localhost",
                         Kind::Other => false,
                     });
-                    reach && *own == host.trim_end_matches('.')
+                    reach && *own == host
                 }
                 (Who::Net(net), apart) => net.holds(address) && apart.is_none_or(|(apart, _)| apart.contains(net)),
             }

@@ -1,6 +1,7 @@
 //! Where a model is, in words.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use http::Uri;
 use serde::{Deserialize, Serialize};
@@ -86,7 +87,9 @@ impl Endpoint {
             format!("{}://{authority}", if secure { "https" } else { "http" }).parse().map_err(|_| wrong())?;
         let plain = uri.path() == "/" && uri.query().is_none() && !authority.contains(['/', '@']);
         let (Some(host), Some(port), true) = (uri.host(), uri.port_u16(), plain) else { return Err(wrong()) };
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        // However it is spelled, it is one server with one set of limits.
+        let host = host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
+        let host = host.parse().map_or(host, |address: IpAddr| address.to_canonical().to_string());
         Ok(Self { secure, host, port, uri })
     }
 }
@@ -111,6 +114,11 @@ mod tests {
         let endpoint = Endpoint::parse("grpcs://[::1]:443").unwrap();
         assert_eq!((endpoint.secure, endpoint.host.as_str(), endpoint.port), (true, "::1", 443));
         assert_eq!(endpoint.to_string(), "[::1]:443");
+        for (spelled, host) in
+            [("Models.Example.", "models.example"), ("[0:0::1]", "::1"), ("[::ffff:10.0.0.1]", "10.0.0.1")]
+        {
+            assert_eq!(Endpoint::parse(&format!("grpc://{spelled}:1")).unwrap().host, host);
+        }
         for wrong in
             ["grpc://a:1", "grpc://a:1/", "grpc://a/m", "http://a:1/m", "grpc://u@a:1/m", "grpc:///m", "m.onnx"]
         {

@@ -10,8 +10,7 @@ use tempfile::TempDir;
 
 use super::Settings;
 use crate::error::{Error, Result};
-use crate::lab::engines::files::io;
-use crate::lab::engines::sqlite::hold;
+use crate::lab::engines::files::{hold, io};
 
 /// How long a blob that was used is not removed: until it is linked, which takes a moment.
 const GRACE: Duration = Duration::from_secs(60);

@@ -35,6 +35,8 @@ type Key = (String, String);
 #[derive(Clone)]
 struct Line {
     consumer: Consumer<pull::Config>,
+    /// How long the server waits for a word of a shard that it has handed out.
+    silence: Duration,
     /// When somebody said last that it has some.
     woken: Instant,
     /// Until when nothing is expected of it.
@@ -48,7 +50,7 @@ pub(super) struct Lines {
     link: Arc<Link>,
     pub(super) stream: Stream,
     pools: Vec<PoolName>,
-    /// How long a server waits for a word of a shard that it has handed out.
+    /// The same of consumers that are made here.
     silence: Duration,
     known: Mutex<BTreeMap<Key, Line>>,
     looked: Mutex<Option<Instant>>,
@@ -62,6 +64,11 @@ impl Lines {
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<Key, Line>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long every server waits for a word at least.
+    pub(super) fn silence(&self) -> Duration {
+        self.known().values().map(|line| line.silence).min().unwrap_or(self.silence)
     }
 
     /// Whether this process takes shards of a pool.
@@ -89,16 +96,17 @@ impl Lines {
         };
         let make = || async { self.stream.get_or_create_consumer(&name, config.clone()).await };
         let consumer = self.link.ask(&format!("making the consumer {name}"), make).await?;
-        let found = consumer.cached_info().config.ack_wait;
-        if found != self.silence {
-            let (own, found) = (self.silence.as_secs_f64(), found.as_secs_f64());
-            let message = format!(
-                "the consumer {name} was made with lease_seconds = {found}, here they are {own}: the same was expected for all \
-                 servers and workers; delete the consumer to change it"
+        let silence = consumer.cached_info().config.ack_wait;
+        if silence != self.silence {
+            let (found, own) = (silence.as_secs_f64(), self.silence.as_secs_f64());
+            tracing::warn!(
+                name,
+                found,
+                own,
+                "a consumer was made with other lease_seconds, which hold until it is deleted"
             );
-            return Err(Error::Precondition(message));
         }
-        self.known().entry(key).or_insert(Line { consumer, woken: Instant::now(), empty: None, waiting: 0 });
+        self.known().entry(key).or_insert(Line { consumer, silence, woken: Instant::now(), empty: None, waiting: 0 });
         Ok(())
     }
 

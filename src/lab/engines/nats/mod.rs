@@ -103,7 +103,7 @@ pub async fn open(servers: &str, settings: &Settings, pools: &[PoolName], lease:
     let meta = Arc::new(Records::new(link.clone(), objects.meta));
     let blobs = Arc::new(Cached::open(link.clone(), objects.blobs, settings)?);
     let lines = Lines::new(link.clone(), objects.tasks, pools, lease);
-    let queue = Tasks::start(link.clone(), lines, meta.clone(), lease).await?;
+    let queue = Tasks::start(link.clone(), lines, meta.clone()).await?;
     let log = Arc::new(Results::new(link, objects.results, blobs.clone()));
     Ok(Engine { meta, queue, log, blobs, name: without_secrets(servers) })
 }

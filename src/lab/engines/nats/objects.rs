@@ -116,7 +116,8 @@ async fn ensure(link: &Link, wanted: Config) -> Result<Stream> {
     Ok(found)
 }
 
-/// Whether a stream that somebody else made keeps what is promised.
+/// Whether a stream that somebody else made keeps what is promised. Bounds of its size are its operator's choice: what is
+/// there is never thrown away for what is new.
 fn check(wanted: &Config, found: &Config) -> Result<()> {
     let same = |field: &str, wanted: String, found: String| {
         if wanted == found { Ok(()) } else { Err(format!("{field} {found}, {wanted} was expected")) }
@@ -131,6 +132,10 @@ fn check(wanted: &Config, found: &Config) -> Result<()> {
             text(&found.max_messages_per_subject.max(0)),
         ),
         same("discard_new_per_subject", text(&wanted.discard_new_per_subject), text(&found.discard_new_per_subject)),
+        same("subjects", text(&wanted.subjects), text(&found.subjects)),
+        same("max_age", text(&wanted.max_age), text(&found.max_age)),
+        same("allow_rollup_hdrs", text(&wanted.allow_rollup), text(&found.allow_rollup)),
+        same("allow_msg_ttl", text(&wanted.allow_message_ttl), text(&found.allow_message_ttl)),
         same("allow_direct", text(&wanted.allow_direct), text(&found.allow_direct)),
     ];
     if let Some(Err(message)) = differs.into_iter().find(Result::is_err) {

@@ -28,6 +28,9 @@ use crate::lab::engines::{Expect, Lease, Meta, Queue};
 const AHEAD: usize = 4;
 const MANY: u64 = 256;
 
+/// How often it is looked whether the servers are due a word.
+const KEEP: Duration = Duration::from_secs(1);
+
 /// How long a shard that was taken ahead may lie here.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -59,13 +62,8 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// Starts to listen for shards and to tell the servers, in each third of `silence`, that those here are not lost.
-    pub(super) async fn start(
-        link: Arc<Link>,
-        lines: Lines,
-        meta: Arc<Records>,
-        silence: Duration,
-    ) -> Result<Arc<Self>> {
+    /// Starts to listen for shards and to tell the servers again and again that those here are not lost.
+    pub(super) async fn start(link: Arc<Link>, lines: Lines, meta: Arc<Records>) -> Result<Arc<Self>> {
         let tasks =
             Arc::new(Self { link, lines, meta, held: Mutex::default(), acked: Mutex::default(), freed: Notify::new() });
         let mut wakes = tasks.link.client.subscribe(names::ALL_FREED).await;
@@ -84,10 +82,16 @@ impl Tasks {
             }
         });
         tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(silence / 3).await;
-                let Some(tasks) = keeper.upgrade() else { return };
-                tasks.keep().await;
+            let mut kept = Instant::now();
+            while let Some(tasks) = keeper.upgrade() {
+                let pace = tasks.lines.silence() / 3;
+                if kept.elapsed() >= pace {
+                    kept = Instant::now();
+                    tasks.keep().await;
+                }
+                drop(tasks);
+                // A consumer that is met meanwhile may be less patient.
+                tokio::time::sleep(pace.min(KEEP)).await;
             }
         });
         Ok(tasks)

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 pub(in crate::lab) use self::view::View;
 use self::writer::Store;
-use super::files::Files;
+use super::files::{Files, hold};
 use super::wakes::Wakes;
 use super::{Appended, Engine, Entry, Expect, Lease, Log, Meta, Queue, Record};
 use crate::error::{Error, Result};
@@ -39,17 +39,6 @@ pub fn open(dir: &Path) -> Result<Engine> {
     let blobs = Arc::new(Files::open(dir)?);
     let name = format!("sqlite:{}", dir.display());
     Ok(Engine { meta: sqlite.clone(), queue: sqlite.clone(), log: sqlite, blobs, name })
-}
-
-/// The folder's lock, until it is dropped; [`Error::Precondition`] while another process has it.
-pub(in crate::lab) fn hold(dir: &Path) -> Result<File> {
-    let lock = File::create(dir.join("lock")).map_err(|e| {
-        Error::internal(&format!("making {}, which says whose the folder is", dir.join("lock").display()), e)
-    })?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(_) => Err(Error::Precondition(format!("another assay holds the folder {}", dir.display()))),
-    }
 }
 
 struct Sqlite {
