@@ -7,7 +7,8 @@
 # there is none of 1.26. The first time takes minutes, as helm is built from its sources.
 #
 # NATS_CHART may name a folder with NATS's chart (helm/charts/nats in its repository), so that its pods are checked too; otherwise
-# an empty chart stands for it. ASSAY_BIN may name a program, with which the commands of compose.yaml are then run.
+# an empty chart stands for it. ASSAY_BIN may name a program, which is then run as compose.yaml says, and with the certificates of
+# the cluster.
 set -eu
 cd "$(dirname "$0")/.."
 tools=$PWD/target/tools/deploy
@@ -49,7 +50,7 @@ grep -qx "  image: assay:$version" deploy/compose.yaml
 echo "  $version"
 
 say "NATS: nats.conf and single.conf are read, and three servers do what is promised of them"
-python "$PWD/deploy/check/cluster.py" "$tools/bin/nats-server" "$made/cluster"
+python "$PWD/deploy/check/cluster.py" "$tools/bin/nats-server" "$made/cluster" ${ASSAY_BIN:+"$ASSAY_BIN"}
 # With the certificates of the cluster.
 for file in nats single; do
     (cd "$made/cluster" && NODE=nats-1 DATA=data nats-server -t -c "$OLDPWD/deploy/nats/$file.conf")

@@ -1,18 +1,21 @@
 """Starts the cluster of nats.conf on loopback, and tries what deploy/README.md promises of it.
 
-    python3 cluster.py NATS-SERVER FOLDER
+    python3 cluster.py NATS-SERVER FOLDER [ASSAY]
 
-Needs nats-py, and openssl for certificates. FOLDER is made anew.
+Needs nats-py, and openssl for certificates. FOLDER is made anew. ASSAY is a program that is run with these certificates too.
 """
 
 import asyncio
 import json
 import logging
+import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
 import sys
+import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -138,9 +141,7 @@ async def work(api, worker) -> None:
     assert len((await (await worker.object_store("ASSAY_BLOBS")).get("model")).data) == 300_000
     meta = await worker.key_value("ASSAY_META")
     await meta.update("job.vision.j1", b"running", last=(await meta.get("job.vision.j1")).revision)
-    watcher = await meta.watch("job.>")
-    assert (await watcher.updates(timeout=5)).value == b"running"
-    await watcher.stop()
+    assert (await meta.get("job.vision.j1")).value == b"running"
     await worker.publish("assay.vision.result.j1.0", b"verdicts")
     await task.ack_sync()
     await worker.purge_stream("ASSAY_TASKS", subject="assay.*.task.*.j1.*")
@@ -160,10 +161,63 @@ async def overreach(worker) -> None:
     await refused("a worker purges blobs", worker.purge_stream("OBJ_ASSAY_BLOBS"))
     await refused("a worker makes a stream", worker.add_stream(StreamConfig(name="OTHER", subjects=["other"])))
     await refused("a worker takes a consumer away", worker.delete_consumer("ASSAY_TASKS", "ASSAY_default_vision"))
+    records = await worker.key_value("ASSAY_META")
+    await refused("a worker writes the record of a model", records.put("model.vision.m1", b"another"))
+    await refused("a worker listens to what others are told of the log", worker.subscribe("assay.*.result.>", stream="ASSAY_RESULTS"))
     await refused("a worker deletes a message", worker.delete_msg("ASSAY_RESULTS", 1))
 
 
-async def main(server: str, folder: Path) -> None:
+def program(assay: str, folder: Path, servers: dict) -> None:
+    """The real API and a real worker, each with its certificate: a job with arrays in whose midst a slot is killed."""
+    [port] = free_ports(1)
+    engine = "nats://" + ",".join(f"localhost:{port}" for _, port, _ in servers.values())
+    running = []
+
+    def start(user: str, *words: str) -> Path:
+        tls = {name: str(folder / "tls" / file) for name, file in
+               [("ca", "ca.crt"), ("certificate", f"{user}.crt"), ("key", f"{user}.key")]}
+        lines = ["[nats]", "replicas = 3", *(f"{name} = {json.dumps(path)}" for name, path in tls.items())]
+        (folder / f"{user}.toml").write_text("\n".join(lines))
+        log = folder / f"{user}.log"
+        command = [assay, *words, f"--engine={engine}", f"--config={folder / user}.toml"]
+        running.append(subprocess.Popen(command, stderr=log.open("w")))
+        for _ in range(300):
+            if log.read_text().strip():
+                return log
+            time.sleep(0.1)
+        raise AssertionError(f"{command} says nothing")
+
+    try:
+        start("assay-api", "serve", f"--listen=127.0.0.1:{port}")
+        log = start("assay-worker", "worker", "--slots=1")
+        model, cases = (CONFIG.parent.parent / "tests" / name for name in ["models/mnist_cnn.onnx", "data/mnist_test.npz"])
+        out = [f"--artifacts={folder / 'arrays'}"]
+        checks = ["--check=clean", "--check=saliency", "--check=square:query_budget=3000", "--limit=64"]
+        job = subprocess.Popen([assay, "run", f"--model={model}", f"--cases={cases}", *checks, *out, f"--server=http://127.0.0.1:{port}"],
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        running.append(job)
+        slots = []
+        while not slots and job.poll() is None:
+            time.sleep(1)
+            found = subprocess.run(["pgrep", "-P", str(running[1].pid)], capture_output=True, text=True)
+            slots = [int(slot) for slot in found.stdout.split()]
+        for slot in slots:
+            os.kill(slot, signal.SIGKILL)
+        said, _ = job.communicate(timeout=240)
+        assert job.returncode == 0, said
+        told = log.read_text()
+        assert "a slot died" in told, told
+        assert "ermission" not in told, told
+        for process in reversed(running[:2]):
+            process.terminate()
+            assert process.wait(timeout=45) == 0, process.args
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+async def main(server: str, folder: Path, assay: str | None = None) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     certificates(folder / "tls")
     with cluster(server, folder) as servers:
@@ -182,6 +236,11 @@ async def main(server: str, folder: Path) -> None:
             print("  refused: a certificate that is no user's")
         connections = [await connect(folder, servers, user) for user in ["assay-api", "assay-worker"]]
         api, worker = (connection.jetstream(timeout=3) for connection in connections)
+        if assay:
+            program(assay, folder, servers)
+            print("  a job was done by the real program with these certificates, though a slot was killed")
+            for name in ["ASSAY_TASKS", "ASSAY_RESULTS", "KV_ASSAY_META", "OBJ_ASSAY_BLOBS"]:
+                await api.delete_stream(name)
         await make(api)
         for name in ["ASSAY_TASKS", "ASSAY_RESULTS", "KV_ASSAY_META", "OBJ_ASSAY_BLOBS"]:
             info = await api.stream_info(name)
@@ -226,4 +285,4 @@ async def autoscaler(api, servers: dict) -> None:
     print("  the autoscaler's question: 4 shards wait, 1 is out, the depth is 5")
 
 
-asyncio.run(main(str(Path(sys.argv[1]).resolve()), Path(sys.argv[2]).resolve()))
+asyncio.run(main(str(Path(sys.argv[1]).resolve()), Path(sys.argv[2]).resolve(), *(str(Path(name).resolve()) for name in sys.argv[3:])))
