@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -36,6 +37,8 @@ def port():
 def until(process, pattern):
     for line in process.stderr:
         if found := re.search(pattern, line):
+            # What it says later would fill the pipe.
+            threading.Thread(target=process.stderr.read, daemon=True).start()
             return found
     raise SystemExit(f"{process.args[0]} ended before it said {pattern}")
 

@@ -32,6 +32,7 @@ mod metrics;
 mod migrations;
 mod models;
 mod nats;
+mod nats_credentials;
 mod nats_faults;
 mod pictures;
 mod quality;

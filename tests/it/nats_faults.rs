@@ -95,6 +95,22 @@ async fn a_worker_with_other_lease_seconds_keeps_its_shards_all_the_same() {
     assert!(!makes.queue.left("j").await.unwrap());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_can_read_is_taken_out_of_the_queue() {
+    let Some(nats) = Nats::start(1) else { return };
+    let engine = nats.engine().await;
+    let client = async_nats::connect(nats.url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    let rubbish = jetstream.publish("assay.t.task.default.j.0", "rubbish".into()).await.unwrap();
+    rubbish.await.unwrap();
+    engine.queue.enqueue("t", "default", "j", &[1], 1).await.unwrap();
+    let held = lease_at_last(&engine).await;
+    assert_eq!(held.shard, 1);
+    assert!(engine.queue.ack(&held).await.unwrap());
+    assert!(!engine.queue.left("j").await.unwrap());
+    assert!(lease(&engine).await.is_none());
+}
+
 /// A connection that can be cut, as a network can.
 struct Cut {
     address: SocketAddr,

@@ -129,10 +129,8 @@ impl Tasks {
     async fn take(&self, tenant: &str) -> Result<bool> {
         let taken = self.lines.fetch(tenant, AHEAD, MANY).await?;
         for message in &taken {
-            let unsound = |e: &dyn std::fmt::Display| Error::internal("ASSAY_TASKS", e);
-            let Body { tenant, job, shard, chunk } =
-                rmp_serde::from_slice(&message.payload).map_err(|e| unsound(&e))?;
-            let info = message.info().map_err(|e| unsound(&e))?;
+            let Some(Body { tenant, job, shard, chunk }) = self.read(message).await? else { continue };
+            let info = message.info().map_err(|e| Error::internal("ASSAY_TASKS", e))?;
             let again = info.delivered > 1;
             let failures = if again { self.failures(&job, shard).await?.0 } else { 0 };
             let token = u64::try_from(info.delivered).unwrap_or(1).saturating_sub(1);
@@ -140,6 +138,20 @@ impl Tasks {
             self.held().take(info.stream_sequence, tenant, lease, message.clone(), Instant::now());
         }
         Ok(!taken.is_empty())
+    }
+
+    /// What a message says. One that nobody can read is taken out, or it would come again and again; if it was a shard's, that
+    /// is queued anew once no other is left of its job.
+    async fn read(&self, message: &Message) -> Result<Option<Body>> {
+        match rmp_serde::from_slice(&message.payload) {
+            Ok(body) => Ok(Some(body)),
+            Err(error) => {
+                tracing::error!(%error, subject = %message.subject, "something in the queue that is not assay's is taken out");
+                let end = || async { message.double_ack_with(AckKind::Term).await };
+                self.link.ask("taking a message out of the queue", end).await?;
+                Ok(None)
+            }
+        }
     }
 
     /// Failures that were reported of a shard, and the revision of that record.
