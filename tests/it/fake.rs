@@ -29,6 +29,8 @@ pub(crate) enum Mood {
     /// It is away until then.
     Away(Instant),
     Slow(Duration),
+    /// It keeps the deadline itself, as servers of tonic do.
+    Expired,
     Refusing,
     FewerRows,
     FewerScores,
@@ -90,6 +92,7 @@ fn here(mood: &mut Mood) -> Result<(), Status> {
     match mood {
         Mood::Stumbling(left) if *left > 0 => *left -= 1,
         Mood::Away(until) if Instant::now() < *until => {}
+        Mood::Expired => return Err(Status::cancelled("Timeout expired")),
         Mood::Refusing => return Err(Status::invalid_argument("no such model\nno such line")),
         _ => return Ok(()),
     }

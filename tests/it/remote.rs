@@ -238,10 +238,12 @@ async fn time_that_an_endpoint_takes_is_limited_and_is_not_the_slots() {
     let found = verdicts(&channel, &model.name, &suite.name, &["square:eps=0.01,query_budget=10"]).await;
     assert!(found.len() == 4 && found.iter().all(|v| v.outcome() != pb::Outcome::Failed), "{found:?}");
     assert!(began.elapsed() > Duration::from_secs(3), "{:?}", began.elapsed());
-    fake.set(Mood::Slow(Duration::from_secs(20)));
-    let status = register(&channel, &format!("grpc://{}", fake.address()), "another").await.unwrap_err();
-    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
-    assert!(status.message().contains("did not answer within 1 s"), "{}", status.message());
+    for late in [Mood::Slow(Duration::from_secs(20)), Mood::Expired] {
+        fake.set(late);
+        let status = register(&channel, &format!("grpc://{}", fake.address()), "another").await.unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+        assert!(status.message().contains("did not answer within 1 s"), "{}", status.message());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

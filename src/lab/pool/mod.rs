@@ -1,29 +1,28 @@
 //! The pool: leases shards, hands them to slots, appends what they give, acknowledges.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
-use std::time::{Duration, Instant};
+mod record;
+mod run;
 
-use metrics::{counter, histogram};
+use std::ops::Range;
+use std::time::Duration;
+
+use metrics::counter;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use super::Lab;
-use super::engines::{Appended, Lease};
+use super::engines::Lease;
 use super::jobs::key_of;
-use super::meters::{CASE_DURATION, DUPLICATES, QUERIES, REDELIVERIES};
-use super::models::owner;
+use super::meters::{QUERIES, REDELIVERIES};
 use super::names;
-use super::order::{allowed, failed, ids, is_whole, work};
-use super::records::{ArtifactRecord, JobRecord, Line, ShardLine, State};
-use super::sealed::seal;
-use super::slot::{Ask, Death, Slot, Tell};
+use super::order::{failed, ids};
+use super::records::{JobRecord, State};
+use super::slot::{Death, Slot};
 use super::turns::Turn;
 use crate::error::{Error, Result};
 use crate::suite::{Evidence, Shard};
-use crate::tensor::Tensor;
 
 /// How long an idle worker waits before it looks again by itself.
 const IDLE: Duration = Duration::from_secs(1);
@@ -186,134 +185,6 @@ impl Worker {
         }
         self.lab.quarantine(names::tenant(&job.name)?, &job.spec.model).await
     }
-
-    /// Runs a shard in the slot.
-    async fn run(&mut self, job: &JobRecord, shard: &Shard) -> Result<End> {
-        let lab = self.lab.clone();
-        let work = match work(&lab, job, shard, job.spec.artifacts).await {
-            // No waiting brings lost bytes back.
-            Err(lost @ (Error::DataLoss(_) | Error::NotFound(_))) => {
-                tracing::error!(error = %lost, job = job.name, "what a job needs is lost");
-                return Ok(End::Evidence(failed(job, shard, &ids(&lab, job, shard).await?, &lost.to_string())?));
-            }
-            other => other?,
-        };
-        let tenant = names::tenant(&job.name)?;
-        let owner = owner(tenant, &job.model);
-        let mut slot = match self.slot.take_if(|slot| slot.serves(&owner)) {
-            Some(slot) => slot,
-            None => {
-                // It ends before the next one takes memory.
-                self.slot = None;
-                lab.slot(&owner).await?
-            }
-        };
-        let (stop, mut stopped) = (lab.stop_signal(&job.name), self.stopped.clone());
-        let (ask, begin) = (Ask::Run(Box::new(work)), Instant::now());
-        let remote = lab.remote(job.remote.as_ref())?;
-        let answer = tokio::select! {
-            answer = slot.ask(ask, allowed(&lab, job, shard), remote.as_ref()) => answer?,
-            () = tokio::time::sleep(self.time_left(job)) => {
-                let why = self.given_up(job).await?.unwrap_or_default();
-                return Ok(End::Evidence(failed(job, shard, &ids(&lab, job, shard).await?, &why)?));
-            }
-            // A slot that is dropped in mid-work is killed.
-            () = stop.notified() => return Ok(End::Stopped),
-            _ = stopped.changed() => return Ok(End::Stopped),
-        };
-        match answer {
-            Err(death) => {
-                lab.mourn(tenant, &job.spec.model, &death).await?;
-                Ok(End::Died(death))
-            }
-            Ok(answer) => {
-                self.slot = Some(slot);
-                match answer {
-                    Tell::Evidence(evidence) if !is_whole(job, shard, &evidence)? => {
-                        self.slot = None;
-                        Ok(End::Died(Death::garbled("it is not of its order")))
-                    }
-                    Tell::Evidence(evidence) => {
-                        clock(job, shard, begin.elapsed())?;
-                        Ok(End::Evidence(evidence))
-                    }
-                    // The same order gives the same error, so there is nothing to retry.
-                    Tell::Failed(e) => {
-                        Ok(End::Evidence(failed(job, shard, &ids(&lab, job, shard).await?, &e.to_string())?))
-                    }
-                    _ => Err(Error::internal("slot", "evidence was asked for")),
-                }
-            }
-        }
-    }
-
-    /// The last try of a shard that killed its slots: each case alone, so that only the guilty ones fail.
-    async fn one_by_one(&mut self, job: &JobRecord, shard: &Shard) -> Result<End> {
-        let mut all = Evidence::default();
-        let mut parts: Vec<BTreeMap<String, Tensor>> = Vec::new();
-        for case in shard.cases.clone() {
-            let alone = Shard { check: shard.check, cases: case..case + 1 };
-            let end = match self.given_up(job).await? {
-                Some(why) => End::Died(Death(why)),
-                None => self.run(job, &alone).await?,
-            };
-            let evidence = match end {
-                End::Evidence(evidence) => evidence,
-                End::Died(Death(reason)) => failed(job, &alone, &ids(&self.lab, job, &alone).await?, &reason)?,
-                End::Stopped => return Ok(End::Stopped),
-            };
-            all.verdicts.extend(evidence.verdicts);
-            all.tags.extend(evidence.tags);
-            evidence.audits.into_iter().for_each(|audited| all.audited(audited));
-            all.queries += evidence.queries;
-            parts.push(evidence.arrays);
-        }
-        let names: BTreeSet<String> = parts.iter().flat_map(|part| part.keys().cloned()).collect();
-        for name in names {
-            let rows = parts.iter_mut().map(|part| part.remove(&name)).collect();
-            all.arrays.extend(Tensor::concat_or_blank(rows)?.map(|rows| (name, rows)));
-        }
-        Ok(End::Evidence(all))
-    }
-
-    /// Publishes arrays, appends the shard's line.
-    async fn record(&self, lease: &Lease, job: &JobRecord, shard: &Shard, mut evidence: Evidence) -> Result<()> {
-        let engine = self.lab.engine();
-        // To a job that another process has ended or deleted meanwhile, nothing is added.
-        match self.lab.get::<JobRecord>(&key_of(&job.name)?, &job.name).await {
-            Ok((_, job)) if job.state == State::Running => {}
-            Ok(_) | Err(Error::NotFound(_)) => return Ok(()),
-            Err(other) => return Err(other),
-        }
-        let mut artifacts = Vec::new();
-        for (array, tensor) in std::mem::take(&mut evidence.arrays) {
-            let mut staged = engine.blobs.stage().await?;
-            // The job's name in front makes the blob the job's own: deleting the job cannot take another's.
-            staged.write(job.name.clone().into_bytes()).await?;
-            let bytes = tensor.to_bytes();
-            let (size, sha256) = (bytes.len() as u64, names::sha256(&bytes));
-            staged.write(bytes).await?;
-            artifacts.push(ArtifactRecord {
-                id: format!("{}-{}-{array}", shard.check, shard.cases.start),
-                check: u32::try_from(shard.check).map_err(|e| Error::internal("check", e))?,
-                array,
-                first_case: shard.cases.start,
-                dtype: tensor.dtype(),
-                shape: tensor.shape().to_vec(),
-                digest: staged.publish(None).await?,
-                offset: job.name.len() as u64,
-                size,
-                sha256,
-            });
-        }
-        let Evidence { verdicts, tags, audits, queries, .. } = evidence;
-        let line = ShardLine { verdicts, tags, audits, queries, artifacts };
-        let appended = engine.log.append(&job.name, lease.shard, &seal(&Line::Shard(line))?).await?;
-        if matches!(appended, Appended::Exists(_)) {
-            counter!(DUPLICATES).increment(1);
-        }
-        Ok(())
-    }
 }
 
 /// Says why a shard goes back. What is away may come back, and is asked again each second.
@@ -340,14 +211,6 @@ fn open(lease: &Lease, job: &JobRecord, shard: &Shard) -> Span {
     );
     job.trace.adopt(&span);
     span
-}
-
-/// Notes how long a case of a shard took.
-fn clock(job: &JobRecord, shard: &Shard, time: Duration) -> Result<()> {
-    let probe = job.spec.checks[shard.check].read()?.manual.name;
-    let cases = u32::try_from(shard.cases.end - shard.cases.start).unwrap_or(u32::MAX).max(1);
-    histogram!(CASE_DURATION, "probe" => probe).record_many(time / cases, cases as usize);
-    Ok(())
 }
 
 /// Extends the lease again and again; returns when it is lost, or when the job has ended, which another process may have done.
