@@ -146,57 +146,49 @@ enum Kind {
     Other,
 }
 
-const fn v4(a: u8, b: u8, bits: u32, kind: Kind) -> (Net, Kind) {
-    (Net { address: IpAddr::V4(Ipv4Addr::new(a, b, 0, 0)), bits }, kind)
+const fn v4(a: u8, b: u8, c: u8, d: u8, bits: u32, kind: Kind) -> (Net, Kind) {
+    (Net { address: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), bits }, kind)
 }
 
-const fn v6(a: u16, bits: u32, kind: Kind) -> (Net, Kind) {
-    (Net { address: IpAddr::V6(Ipv6Addr::new(a, 0, 0, 0, 0, 0, 0, 0)), bits }, kind)
-}
-
-/// One address, or a longer prefix of IPv6, that is nobody's to reach by a name.
-const fn other4(a: u8, b: u8, c: u8, d: u8, bits: u32) -> (Net, Kind) {
-    (Net { address: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), bits }, Kind::Other)
-}
-
-const fn other6(a: u16, b: u16, c: u16, last: u16, bits: u32) -> (Net, Kind) {
-    (Net { address: IpAddr::V6(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, last)), bits }, Kind::Other)
+/// An address by its first three parts and its last.
+const fn v6(a: u16, b: u16, c: u16, last: u16, bits: u32, kind: Kind) -> (Net, Kind) {
+    (Net { address: IpAddr::V6(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, last)), bits }, kind)
 }
 
 /// What is set apart from the internet, by IANA's registries of special addresses; the first that holds an address counts.
 const APART: [(Net, Kind); 30] = [
     // Metadata of AWS, Google, Alibaba and Azure, within networks that are private otherwise or nobody's.
-    other6(0xfd00, 0x0ec2, 0, 0x0254, 128),
-    other6(0xfd20, 0x00ce, 0, 0x0254, 128),
-    other4(100, 100, 100, 200, 32),
-    other4(168, 63, 129, 16, 32),
+    v6(0xfd00, 0x0ec2, 0, 0x0254, 128, Kind::Other),
+    v6(0xfd20, 0x00ce, 0, 0x0254, 128, Kind::Other),
+    v4(100, 100, 100, 200, 32, Kind::Other),
+    v4(168, 63, 129, 16, 32, Kind::Other),
     // What leads elsewhere: NAT64 of one's own, Teredo, relays of 6to4. What is thrown away, or stands in books.
-    other6(0x0064, 0xff9b, 1, 0, 48),
-    other6(0x2001, 0, 0, 0, 32),
-    other4(192, 88, 99, 0, 24),
-    other6(0x0100, 0, 0, 0, 64),
-    other6(0x2001, 0x0db8, 0, 0, 32),
-    other4(192, 0, 2, 0, 24),
-    other4(198, 51, 100, 0, 24),
-    other4(203, 0, 113, 0, 24),
-    v4(10, 0, 8, Kind::Private),
-    v4(100, 64, 10, Kind::Private),
-    v4(172, 16, 12, Kind::Private),
-    v4(192, 168, 16, Kind::Private),
-    v4(127, 0, 8, Kind::Loopback),
-    v4(0, 0, 8, Kind::Other),
-    v4(169, 254, 16, Kind::Other),
-    v4(192, 0, 24, Kind::Other),
-    v4(198, 18, 15, Kind::Other),
-    v4(224, 0, 4, Kind::Other),
-    v4(240, 0, 4, Kind::Other),
-    v6(0xfc00, 7, Kind::Private),
-    (Net { address: IpAddr::V6(Ipv6Addr::LOCALHOST), bits: 128 }, Kind::Loopback),
-    v6(0, 64, Kind::Other),
-    v6(0x2002, 16, Kind::Other),
-    v6(0xfe80, 10, Kind::Other),
-    v6(0xfec0, 10, Kind::Other),
-    v6(0xff00, 8, Kind::Other),
+    v6(0x0064, 0xff9b, 1, 0, 48, Kind::Other),
+    v6(0x2001, 0, 0, 0, 32, Kind::Other),
+    v4(192, 88, 99, 0, 24, Kind::Other),
+    v6(0x0100, 0, 0, 0, 64, Kind::Other),
+    v6(0x2001, 0x0db8, 0, 0, 32, Kind::Other),
+    v4(192, 0, 2, 0, 24, Kind::Other),
+    v4(198, 51, 100, 0, 24, Kind::Other),
+    v4(203, 0, 113, 0, 24, Kind::Other),
+    v4(10, 0, 0, 0, 8, Kind::Private),
+    v4(100, 64, 0, 0, 10, Kind::Private),
+    v4(172, 16, 0, 0, 12, Kind::Private),
+    v4(192, 168, 0, 0, 16, Kind::Private),
+    v4(127, 0, 0, 0, 8, Kind::Loopback),
+    v4(0, 0, 0, 0, 8, Kind::Other),
+    v4(169, 254, 0, 0, 16, Kind::Other),
+    v4(192, 0, 0, 0, 24, Kind::Other),
+    v4(198, 18, 0, 0, 15, Kind::Other),
+    v4(224, 0, 0, 0, 4, Kind::Other),
+    v4(240, 0, 0, 0, 4, Kind::Other),
+    v6(0xfc00, 0, 0, 0, 7, Kind::Private),
+    v6(0, 0, 0, 1, 128, Kind::Loopback),
+    v6(0, 0, 0, 0, 64, Kind::Other),
+    v6(0x2002, 0, 0, 0, 16, Kind::Other),
+    v6(0xfe80, 0, 0, 0, 10, Kind::Other),
+    v6(0xfec0, 0, 0, 0, 10, Kind::Other),
+    v6(0xff00, 0, 0, 0, 8, Kind::Other),
 ];
 
 #[cfg(test)]
